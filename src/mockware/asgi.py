@@ -1,0 +1,195 @@
+"""The ASGI side: scope and events to a request, a response to events, and nothing more.
+
+Law: whatever is not ours leaves with the very objects it came with. The way there is short: the path is
+looked up, one loop looks at the header names, and the app is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .bodies import buffer, drain
+from .installation import snapshot_for
+from .interfaces import check_interface, interface_of
+from .messages import NOT_ON_HTTP_2, BodyNeeded, Passthrough, Request, Response
+from .waiting import place_to_sleep, sleep, sleep_while_connected, too_many_sleepers
+
+if TYPE_CHECKING:
+    from .config import RulesArgument
+    from .engine import CompiledRule, Snapshot
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_EXPECT = frozenset((b"expect",))
+
+
+class ASGIMockMiddleware:
+    """Answers chosen requests to an ASGI app with mocks; everything else reaches the app untouched.
+
+    `rules` is the path of a rules file, a list of paths, or a list of `Rule`; rules from the environment
+    (`MOCKWARE_RULES`, `MOCKWARE_FILE`) come first. `enabled` None leaves it to `MOCKWARE`; `environ`
+    stands in for `os.environ`, `clock` for `time.time` (seconds). While off, the class returns `app`
+    itself. A websocket handshake that is mocked is refused with the mock, by the Websocket Denial
+    Response extension or else by close code 1008. Raises ConfigError, TypeError for a WSGI app.
+    """
+
+    __slots__ = ("_log_mock", "_scanned", "_snapshot", "app")
+
+    app: ASGIApp
+    _log_mock: Callable[[Response, str, str], None]
+    _scanned: frozenset[bytes]
+    _snapshot: Snapshot
+
+    def __new__(
+        cls,
+        app: Any,
+        *,
+        rules: RulesArgument = None,
+        enabled: bool | None = None,
+        environ: Mapping[str, str] | None = None,
+        clock: Callable[[], float] | None = None,
+    ) -> Any:
+        snapshot = snapshot_for(rules, enabled=enabled, environ=environ, clock=clock)
+        if snapshot is None:
+            return app
+        check_interface(app, "ASGI")
+        if interface_of(app) == "ASGI 2":
+            from asgiref.compatibility import double_to_single_callable
+
+            app = double_to_single_callable(app)  # type: ignore[no-untyped-call]
+        from .engine import log_mock
+
+        self = super().__new__(cls)
+        self.app = app
+        self._snapshot = snapshot
+        # With `Expect`, so that the loop that looks for triggers sees it too.
+        self._scanned = _EXPECT | {name.encode("ascii") for name in snapshot.watched}
+        self._log_mock = log_mock
+        return self
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind == "http" or kind == "websocket":
+            path = scope["path"]
+            if scope.get("root_path"):
+                path = _route_path(path, scope["root_path"])
+            snapshot = self._snapshot
+            candidates = snapshot.find(path)
+            if candidates is not None or snapshot.watched:
+                scanned = self._scanned
+                for name, _ in scope["headers"]:
+                    if name in scanned:
+                        return await self._consider(scope, receive, send, path, candidates or ())
+                if candidates is not None:
+                    if kind == "http":
+                        response = candidates[0].at_once.get(scope["method"])
+                        if response is not None:
+                            return await self._reply(scope, receive, send, response)
+                    return await self._consider(scope, receive, send, path, candidates)
+        return await self.app(scope, receive, send)
+
+    # All that runs when a WSGI server calls a coroutine function with two arguments is the interpreter's
+    # own TypeError, which begins with this name.
+    __call__.__qualname__ = "ASGIMockMiddleware [if this is a WSGI server, use WSGIMockMiddleware]"
+
+    async def _consider(
+        self, scope: Scope, receive: Receive, send: Send, path: str, candidates: Sequence[CompiledRule]
+    ) -> None:
+        """Decides with the whole request at hand."""
+        request = _ScopeRequest(scope, path)
+        decision = self._snapshot.decide(request, candidates)
+        if isinstance(decision, BodyNeeded):
+            if scope["type"] == "http":
+                receive = await buffer(request, receive)
+            decision = self._snapshot.decide(request, candidates, resume=decision)
+        if isinstance(decision, Response):
+            expects = request.body is None and (request.header("expect") or "").lower() == "100-continue"
+            if decision.delay_s:
+                return await self._reply_late(scope, receive, send, decision, expects=expects)
+            return await self._reply(scope, receive, send, decision, expects=expects)
+        if isinstance(decision, Passthrough) and decision.delay_s:
+            with place_to_sleep() as granted:
+                if not granted:
+                    return await self._reply(scope, receive, send, too_many_sleepers("passthrough"))
+                await sleep(decision.delay_s)
+        return await self.app(scope, receive, send)
+
+    async def _reply_late(
+        self, scope: Scope, receive: Receive, send: Send, response: Response, *, expects: bool
+    ) -> None:
+        with place_to_sleep() as granted:
+            if not granted:
+                late = too_many_sleepers(response.rule)
+                return await self._reply(scope, receive, send, late, expects=expects)
+            if expects:
+                # Asking for the next event would be asking for the body.
+                await sleep(response.delay_s)
+                return await self._reply(scope, receive, send, response, expects=True)
+            return await self._reply(scope, receive, send, response, wait_s=response.delay_s)
+
+    async def _reply(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        response: Response,
+        *,
+        expects: bool = False,
+        wait_s: float = 0.0,
+    ) -> None:
+        """Sends a mock. Nothing is sent to a client that has gone."""
+        headers = list(response.raw_headers)
+        if scope["type"] == "websocket":
+            await receive()  # websocket.connect
+            if wait_s and not await sleep_while_connected(wait_s, receive):
+                return None
+            self._log_mock(response, "GET", scope["path"])
+            if "websocket.http.response" not in (scope.get("extensions") or ()):
+                return await send({"type": "websocket.close", "code": 1008, "reason": response.reason})
+            prefix = "websocket."
+        else:
+            prefix = ""
+            if not expects:
+                drained = drain(receive)
+                if drained is not True and not (drained and await drained):
+                    return None
+                if wait_s and not await sleep_while_connected(wait_s, receive):
+                    return None
+            elif scope["http_version"] == "1.1":
+                # The client holds the body back until it is told to go on, which it never is now.
+                headers = [pair for pair in headers if pair[0] != b"connection"]
+                headers.append((b"connection", b"close"))
+            self._log_mock(response, scope["method"], scope["path"])
+        if response.has_hop_by_hop and scope.get("http_version", "1.1") >= "2":
+            headers = [pair for pair in headers if pair[0].decode("ascii") not in NOT_ON_HTTP_2]
+        await send({"type": prefix + "http.response.start", "status": response.status, "headers": headers})
+        await send({"type": prefix + "http.response.body", "body": response.body})
+        return None
+
+
+class _ScopeRequest(Request):
+    __slots__ = ("_raw_headers",)
+
+    def __init__(self, scope: Scope, path: str) -> None:
+        # A websocket handshake is a GET (RFC 6455 section 4.1), or stands for one (RFC 8441).
+        super().__init__(scope.get("method", "GET"), path, scope.get("query_string", b"").decode("latin-1"))
+        self._raw_headers = scope["headers"]
+
+    def header(self, name: str) -> str | None:
+        wanted = name.encode("latin-1")
+        values = [value for field, value in self._raw_headers if field == wanted]
+        if not values:
+            return None
+        # HTTP/2 may split the Cookie field, which is put together with its own mark (RFC 9113 section 8.2.3).
+        return (b"; " if wanted == b"cookie" else b",").join(values).decode("latin-1")
+
+
+def _route_path(path: str, root_path: str) -> str:
+    """The path that the app routes on: what stands behind `root_path`, as Starlette takes it off."""
+    if path.startswith(root_path) and path[len(root_path) : len(root_path) + 1] in ("/", ""):
+        return path[len(root_path) :] or "/"
+    return path

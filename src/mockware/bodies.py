@@ -1,0 +1,159 @@
+"""A request's body: drained before a mock is sent, or read for a condition and then replayed.
+
+Law: whoever reads a body here leaves none of it behind on the connection, and whoever is handed it on
+gets the same bytes in the same pieces. Reading has an end: so many bytes, so much time.
+Why drain: eight of the ten usual servers reset or corrupt the connection otherwise (design, section 5).
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+from .messages import Request
+from .waiting import Unfinished, run_until_it_waits
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+    from _typeshed.wsgi import InputStream
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+# What is buffered for a condition on the body. Django holds 2.5 MiB of a form in memory, Express's JSON
+# parser 100 KiB.
+MAX_BUFFERED_BYTES = 1024 * 1024
+# What is read only to be thrown away: nginx's and Apache's default limits are 1 MiB and 1 GiB.
+MAX_DRAINED_BYTES = 64 * 1024 * 1024
+MAX_DRAINING_S = 30.0
+_PIECE_BYTES = 64 * 1024
+
+
+# ASGI
+
+
+def drain(receive: Receive) -> bool | Awaitable[bool]:
+    """Reads the rest of a request's body and drops it. False: the client has gone.
+
+    A plain answer where the body was there already; where it has to be waited for, the wait.
+    """
+    try:
+        message = run_until_it_waits(receive())
+    except Unfinished as unfinished:
+        return _drain(receive, unfinished.rest)
+    if message["type"] == "http.disconnect":
+        return False
+    return _drain(receive, None) if message.get("more_body") else True
+
+
+async def _drain(receive: Receive, first: Awaitable[MutableMapping[str, Any]] | None) -> bool:
+    from anyio import move_on_after
+
+    left = MAX_DRAINED_BYTES
+    with move_on_after(MAX_DRAINING_S):
+        while left > 0:
+            message = await (receive() if first is None else first)
+            first = None
+            if message["type"] == "http.disconnect":
+                return False
+            if not message.get("more_body"):
+                break
+            left -= len(message.get("body", b""))
+    return True
+
+
+async def buffer(request: Request, receive: Receive) -> Receive:
+    """Gives the request its body, and returns the `receive` that replays it.
+
+    The replay has the same events, then goes on with the real `receive`. A body above
+    `MAX_BUFFERED_BYTES` is not given, and streams on behind what was read of it.
+    """
+    events: deque[MutableMapping[str, Any]] = deque()
+    pieces: list[bytes] = []
+    left = MAX_BUFFERED_BYTES
+    more = True
+    while more and left >= 0:
+        event = await receive()
+        events.append(event)
+        if event["type"] != "http.request":
+            break
+        pieces.append(event.get("body", b""))
+        left -= len(pieces[-1])
+        more = event.get("more_body", False)
+    if not more and left >= 0:
+        request.body = b"".join(pieces)
+
+    async def replay() -> MutableMapping[str, Any]:
+        return events.popleft() if events else await receive()
+
+    return replay
+
+
+# WSGI
+
+
+def drain_input(environ: dict[str, Any]) -> None:
+    """Reads the rest of a request's body and drops it, as far as its end is known.
+
+    Without a length, the end of the stream is an end only if the server says so (`wsgi.input_terminated`):
+    a bare `read()` waits for ever on others. The time is looked at between reads.
+    """
+    length = _content_length(environ)
+    if length == 0:
+        return
+    stream, deadline = environ.get("wsgi.input"), time.monotonic() + MAX_DRAINING_S
+    left = MAX_DRAINED_BYTES if length is None else min(length, MAX_DRAINED_BYTES)
+    while stream is not None and left > 0 and time.monotonic() < deadline:
+        piece = stream.read(min(left, _PIECE_BYTES))
+        if not piece:
+            return
+        left -= len(piece)
+
+
+def buffer_input(request: Request, environ: dict[str, Any]) -> None:
+    """Gives the request its body, and the app an input that replays it."""
+    length = _content_length(environ)
+    stream = environ.get("wsgi.input")
+    if stream is None or length == 0:
+        request.body = b""
+        return
+    if length is not None and length > MAX_BUFFERED_BYTES:
+        return
+    wanted = MAX_BUFFERED_BYTES + 1 if length is None else length
+    pieces: list[bytes] = []
+    while wanted > 0 and (piece := stream.read(min(wanted, _PIECE_BYTES))):
+        pieces.append(piece)
+        wanted -= len(piece)
+    body = b"".join(pieces)
+    if len(body) <= MAX_BUFFERED_BYTES:
+        request.body = body
+        environ["wsgi.input"] = io.BytesIO(body)
+    else:
+        environ["wsgi.input"] = io.BufferedReader(_Replay(body, stream))
+
+
+def _content_length(environ: dict[str, Any]) -> int | None:
+    """The body's length; 0 where there is none that could be read safely; None: up to the stream's end."""
+    if environ.get("wsgi.input_terminated"):
+        return None
+    declared = environ.get("CONTENT_LENGTH") or ""
+    return int(declared) if len(declared) < 20 and declared.isascii() and declared.isdigit() else 0
+
+
+class _Replay(io.RawIOBase):
+    """What was read of a stream, then the rest of it."""
+
+    def __init__(self, start: bytes, stream: InputStream) -> None:
+        self._start = io.BytesIO(start)
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        view = memoryview(buffer)
+        piece = self._start.read(len(view)) or self._stream.read(len(view))
+        view[: len(piece)] = piece
+        return len(piece)

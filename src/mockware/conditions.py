@@ -1,0 +1,231 @@
+"""`when`: what a request must carry, besides its method and path, for a rule to match.
+
+Law: a condition says why it does not hold, and *it holds* is "there is no difference". Every value
+that is looked at comes from a request and is hostile: no expression of a rule may be made to run for
+ever by one, so a choice inside a repeat is refused when the rules load, and a longer value than
+`MAX_REGEX_CHARS` matches no expression.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from re import _constants as opcodes  # type: ignore[attr-defined]
+from re import _parser as regex_parser  # type: ignore[attr-defined]
+from typing import Any, NamedTuple
+
+from .exceptions import did_you_mean, quoted
+from .messages import MISSING, Request
+
+# Two unbounded repeats in a row cost the square of the length at worst: about 10 ms at 1,024.
+MAX_REGEX_CHARS = 1024
+
+
+class Difference(NamedTuple):
+    """Why a request does not match: the `field` that differs, what was `expected`, what was `found`."""
+
+    field: str
+    expected: str
+    found: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: expected {self.expected}, found {self.found}"
+
+
+class Condition:
+    """A test of the values that a request has under one name; a request may have none or several.
+
+    A string in a rules file is compared whole, a list means any of; a table has `regex` (searched
+    for), `contains`, `present` (true or false) and `not` (another condition), all of which must hold.
+    """
+
+    __slots__ = ("_tests", "text")
+
+    def __init__(self, declared: object) -> None:
+        self.text = quoted(declared)
+        self._tests = tuple(_tests(declared))
+
+    def holds(self, values: Sequence[str]) -> bool:
+        return all(test(values) for test in self._tests)
+
+    def __repr__(self) -> str:
+        return f"Condition({self.text})"
+
+
+_Test = Callable[[Sequence[str]], bool]
+
+
+def _tests(declared: object) -> Iterator[_Test]:
+    """The tests that a declared condition stands for. Raises ValueError with the reason."""
+    if isinstance(declared, str):
+        yield lambda values: declared in values
+    elif isinstance(declared, list):
+        if not declared or not all(isinstance(item, str) for item in declared):
+            raise ValueError("a list of one or more strings means any of them")
+        anything = frozenset(declared)
+        yield lambda values: not anything.isdisjoint(values)
+    elif isinstance(declared, dict):
+        if not declared:
+            raise ValueError(f"an empty table says nothing{did_you_mean('', _KINDS)}")
+        for kind, operand in declared.items():
+            if kind not in _KINDS:
+                raise ValueError(f"`{kind}` is no kind of condition{did_you_mean(str(kind), _KINDS)}")
+            yield _KINDS[kind](operand)
+    else:
+        hint = f'; write "{str(declared).lower()}"' if isinstance(declared, (bool, int, float)) else ""
+        raise ValueError(f"expected a string, a list of strings or a table{hint}")
+
+
+def _regex(operand: object) -> _Test:
+    search = compile_regex(operand).search
+    return lambda values: any(len(value) <= MAX_REGEX_CHARS and search(value) is not None for value in values)
+
+
+def _contains(operand: object) -> _Test:
+    if not isinstance(operand, str):
+        raise ValueError("`contains` takes a string")
+    return lambda values: any(operand in value for value in values)
+
+
+def _present(operand: object) -> _Test:
+    if not isinstance(operand, bool):
+        raise ValueError("`present` is true or false")
+    return lambda values: bool(values) is operand
+
+
+def _not(operand: object) -> _Test:
+    condition = Condition(operand)
+    return lambda values: not condition.holds(values)
+
+
+_KINDS: dict[str, Callable[[object], _Test]] = {
+    "regex": _regex,
+    "contains": _contains,
+    "present": _present,
+    "not": _not,
+}
+
+
+def compile_regex(pattern: object) -> re.Pattern[str]:
+    """A regular expression that a hostile value cannot make exponential, or ValueError."""
+    if not isinstance(pattern, str):
+        raise ValueError("`regex` takes a string")
+    try:
+        tree = regex_parser.parse(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"bad regular expression: {error}") from None
+    if _repeats_a_choice(tree, repeated=False):
+        raise ValueError(
+            "a choice inside a repeat, as in (a+)+ or (ab|a)*, can take exponential time on a hostile value; "
+            "make it one that is not taken back: (a++)+ or (?>ab|a)*"
+        )
+    return re.compile(pattern)
+
+
+def _repeats_a_choice(tree: Any, *, repeated: bool) -> bool:
+    """Whether the matcher could go back on a choice that it makes more than once.
+
+    Stricter than needed ((\\d+,)+ is harmless), because exact would be a research project. The parser's
+    tree is CPython's own business, but the only faithful reading of an expression there is.
+    """
+    for opcode, argument in tree:
+        repeats = opcode in (opcodes.MAX_REPEAT, opcodes.MIN_REPEAT)
+        if repeated and (opcode is opcodes.BRANCH or (repeats and argument[0] != argument[1])):
+            return True
+        if opcode in (opcodes.ATOMIC_GROUP, opcodes.POSSESSIVE_REPEAT):
+            within = False  # never goes back, so that a repeat around it stays linear
+        else:
+            within = repeated or (repeats and argument[1] > 1)
+        if any(_repeats_a_choice(subtree, repeated=within) for subtree in _subtrees(argument)):
+            return True
+    return False
+
+
+def _subtrees(argument: Any) -> Iterator[Any]:
+    if isinstance(argument, regex_parser.SubPattern):
+        yield argument
+    elif isinstance(argument, (tuple, list)):
+        for part in argument:
+            yield from _subtrees(part)
+
+
+class Conditions:
+    """All of a rule's `when` but its method and path.
+
+    `names` maps `query`, `headers` and `cookies` to conditions by name; header names are lower-case.
+    `json` is a deep subset that the request's body must contain, or `MISSING`.
+    """
+
+    __slots__ = ("host", "json", "names")
+
+    def __init__(
+        self,
+        *,
+        host: Condition | None = None,
+        query: Mapping[str, Condition] | None = None,
+        headers: Mapping[str, Condition] | None = None,
+        cookies: Mapping[str, Condition] | None = None,
+        json: Any = MISSING,
+    ) -> None:
+        self.host = host
+        self.names = {"query": query or {}, "headers": headers or {}, "cookies": cookies or {}}
+        self.json = json
+
+    @property
+    def needs_body(self) -> bool:
+        return self.json is not MISSING
+
+    def difference(self, request: Request) -> Difference | None:
+        """The first thing that differs, the body aside; None where nothing does."""
+        if self.host is not None:
+            host = request.header("host") or ""
+            if not self.host.holds(_host_forms(host)):
+                return Difference("when.host", self.host.text, quoted(host))
+        for place, conditions in self.names.items():
+            for name, condition in conditions.items():
+                values = _values(request, place, name)
+                if not condition.holds(values):
+                    found = ", ".join(map(quoted, values)) or "nothing"
+                    return Difference(f"when.{place}.{name}", condition.text, found)
+        return None
+
+    def body_difference(self, request: Request) -> Difference | None:
+        """Where the JSON body differs; None where it contains all that is asked for."""
+        if self.json is MISSING:
+            return None
+        if request.json is MISSING:
+            return Difference("when.json", quoted(self.json), "no JSON body of at most 1 MiB")
+        return _json_difference(self.json, request.json, "when.json")
+
+
+def _values(request: Request, place: str, name: str) -> Sequence[str]:
+    if place == "query":
+        return request.query.get(name, ())
+    value = request.header(name) if place == "headers" else request.cookies.get(name)
+    return () if value is None else (value,)
+
+
+def _host_forms(host: str) -> tuple[str, ...]:
+    """The Host field with its port and without; a host's letters have no case (RFC 9110 section 4.2.3)."""
+    host = host.lower()
+    name, colon, port = host.rpartition(":")
+    return (host, name) if colon and port.isdigit() else (host,)
+
+
+def _json_difference(expected: Any, found: Any, field: str) -> Difference | None:
+    """Objects may have more members than expected; lists have as many; true is not 1."""
+    if isinstance(expected, dict) and isinstance(found, dict):
+        for name, value in expected.items():
+            if name not in found:
+                return Difference(f"{field}.{name}", quoted(value), "nothing")
+            if difference := _json_difference(value, found[name], f"{field}.{name}"):
+                return difference
+        return None
+    if isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
+        for i, (left, right) in enumerate(zip(expected, found, strict=True)):
+            if difference := _json_difference(left, right, f"{field}[{i}]"):
+                return difference
+        return None
+    if expected == found and isinstance(expected, bool) == isinstance(found, bool):
+        return None
+    return Difference(field, quoted(expected), quoted(found))

@@ -1,0 +1,291 @@
+"""Rules files, variables and arguments become one configuration, or one `ConfigError`.
+
+Law: everything that is wrong is said at once, with its file, rule, key, value and what is allowed; and a
+configuration that is returned can be compiled without a further question. The shape of a rules file is
+declared here and in `rules.py`, once: validation and the JSON schema both come from it.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import Field, StrictBool, StrictStr, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from .durations import MAX_DELAY_S, parse_delay
+from .environment import Environment
+from .exceptions import ConfigError, Problem, did_you_mean, quoted
+from .paths import PathTemplate
+from .rules import (
+    DURATION_SCHEMA,
+    RULE_KEYS,
+    STRICT,
+    WHEN_KEYS,
+    HeaderName,
+    Rule,
+    StatusCode,
+    checked,
+)
+from .triggers import TriggerFields, Triggers
+from .validation import findings
+
+RulesArgument = str | PathLike[str] | Sequence[str | PathLike[str] | Rule] | None
+
+_FIELDS = TriggerFields()
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class TriggerTable:
+    """`[trigger]`: what the trigger headers may ask for, and how they are called."""
+
+    enabled: StrictBool = Field(default=True, description="False: no header asks for a mock.")
+    statuses: list[StatusCode] | None = Field(
+        default=None, description="The only statuses that may be asked for."
+    )
+    paths: list[Annotated[StrictStr, Field(pattern="^/")]] = Field(
+        default_factory=list, description="Prefixes of the paths on which triggers work; all if empty."
+    )
+    max_delay: Annotated[Any, checked(parse_delay), DURATION_SCHEMA] = Field(
+        default=f"{MAX_DELAY_S:g}s", description="The longest delay that may be asked for."
+    )
+    status_header: HeaderName = Field(default=_FIELDS.status, description="Instead of X-Mock-Status.")
+    name_header: HeaderName = Field(default=_FIELDS.name, description="Instead of X-Mock-Name.")
+    delay_header: HeaderName = Field(default=_FIELDS.delay, description="Instead of X-Mock-Delay.")
+    key_header: HeaderName = Field(default=_FIELDS.key, description="Instead of X-Mock-Key.")
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class RulesFile:
+    """A rules file as a whole. The first matching rule in file order wins."""
+
+    never: list[Annotated[StrictStr, checked(PathTemplate)]] = Field(
+        default_factory=list, description="Paths that no rule and no trigger touches."
+    )
+    trigger: TriggerTable | None = Field(default=None, description="Limits and names of the trigger headers.")
+    rules: list[Rule] = Field(default_factory=list, description="The rules, first match first.")
+
+
+_RULES_FILE = TypeAdapter(RulesFile)
+_FILE_KEYS = tuple(field.name for field in fields(RulesFile))
+_TRIGGER_KEYS = tuple(field.name for field in fields(TriggerTable))
+
+
+class Entry(NamedTuple):
+    """A rule in its place: the `name` that it goes by, where it is from, and whether it is on."""
+
+    name: str
+    rule: Rule
+    source: str
+    on: bool = True
+
+
+class Configuration(NamedTuple):
+    """All that a snapshot is compiled from. `sources` says where the rules are from, in order."""
+
+    entries: tuple[Entry, ...] = ()
+    never: tuple[str, ...] = ()
+    triggers: Triggers | None = None
+    sources: tuple[str, ...] = ()
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a rules file."""
+    declared = _RULES_FILE.json_schema()
+    # Editors that are told of the schema by this key would otherwise call it an error.
+    declared["properties"]["$schema"] = {"type": "string"}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **declared}
+
+
+def load(environment: Environment, rules: RulesArgument = None) -> Configuration:
+    """Everything that the environment and `rules=` name, in that order. Raises ConfigError."""
+    problems: list[Problem] = []
+    found: list[tuple[str, Rule]] = []
+    never: list[str] = []
+    tables: dict[str, TriggerTable] = {}
+    sources: list[str] = []
+    for source, read in _sources(environment, rules):
+        sources.append(source)
+        try:
+            file = read()
+        except ConfigError as error:
+            problems += error.problems
+            continue
+        found += ((source, rule) for rule in file.rules)
+        never += file.never
+        if file.trigger is not None:
+            tables[source] = file.trigger
+    if len(tables) > 1:
+        problems.append(
+            Problem(" and ".join(tables), "each has a table of this name; keep one", key="trigger")
+        )
+    entries = _named(found, problems)
+    # A rule that could not be read may be the one that is named.
+    if environment.selected and not problems:
+        entries = _selected(entries, environment.selected, problems)
+    if problems:
+        raise ConfigError(problems)
+    table = next(iter(tables.values()), TriggerTable())
+    return Configuration(tuple(entries), tuple(never), _triggers(table, environment), tuple(sources))
+
+
+def _sources(environment: Environment, rules: RulesArgument) -> Iterator[tuple[str, Callable[[], RulesFile]]]:
+    """Every source by the name that messages call it, with what reads it; the first overrides the rest."""
+    if environment.short_rules:
+        yield "MOCKWARE_RULES", lambda: _read_short_rules(environment.short_rules)
+    items = [rules] if isinstance(rules, (str, PathLike)) else list(rules or ())
+    for item in (*environment.files, *items):
+        if isinstance(item, Rule):
+            continue
+        if not isinstance(item, (str, PathLike)):
+            raise TypeError(f"rules= takes paths of rules files and Rule objects, not {type(item).__name__}")
+        yield fspath(item), lambda path=Path(item): read_rules_file(path)  # type: ignore[misc]
+    made = [item for item in items if isinstance(item, Rule)]
+    if made:
+        yield "rules=", lambda: RulesFile(rules=made)
+
+
+def _read_short_rules(text: str) -> RulesFile:
+    """`POST /reports 202; /legacy/{rest:path} 410`: a match, then a status or `passthrough`, or nothing."""
+    source, rules, problems = "MOCKWARE_RULES", [], []
+    for i, item in enumerate(filter(None, map(str.strip, text.split(";"))), 1):
+        match, _, action = item.rpartition(" ")
+        arguments: dict[str, Any] = {"match": match}
+        if action == "passthrough":
+            arguments["passthrough"] = True
+        elif match and action.isascii() and action.isdigit():
+            arguments["status"] = int(action)
+        else:
+            arguments["match"] = item
+        try:
+            rules.append(Rule(**arguments))
+        except ConfigError as error:
+            problems += [problem._replace(source=source, rule=f"rule {i}") for problem in error.problems]
+    if problems:
+        raise ConfigError(problems)
+    return RulesFile(rules=rules)
+
+
+def read_rules_file(path: Path) -> RulesFile:
+    """One TOML, YAML or JSON file, by its ending. Raises ConfigError with every problem in it."""
+    source = str(path)
+    try:
+        document = _parse(path)
+    except OSError as error:
+        raise ConfigError([Problem(source, f"cannot be read: {error.strerror or error}")]) from None
+    except (ValueError, RecursionError) as error:  # every parser's own error, and bytes that are no UTF-8
+        message = " ".join(str(error).split())
+        raise ConfigError([Problem(source, f"not {path.suffix[1:].upper()}: {message}")]) from None
+    if not isinstance(document, dict):
+        raise ConfigError([Problem(source, f"expected a table with {', '.join(_FILE_KEYS)}")])
+    document.pop("$schema", None)
+    try:
+        return _RULES_FILE.validate_python(document, context={"folder": path.parent})
+    except ValidationError as error:
+        raise ConfigError(_placed(source, document, error)) from None
+
+
+def _parse(path: Path) -> Any:
+    text = path.read_text("utf-8-sig")
+    match path.suffix.lower():
+        case ".toml":
+            return tomllib.loads(text)
+        case ".json":
+            return json.loads(text)
+        case ".yaml" | ".yml":
+            try:
+                import yaml
+            except ImportError:
+                hint = "YAML needs PyYAML: pip install 'mockware[yaml]'"
+                raise ConfigError([Problem(str(path), hint)]) from None
+            try:
+                # The same result from C, where the package was built with it, in a tenth of the time.
+                return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+            except yaml.YAMLError as error:
+                raise ValueError(error) from None
+    raise ConfigError([Problem(str(path), "a rules file ends in .toml, .yaml, .yml or .json")])
+
+
+def _placed(source: str, document: Mapping[str, Any], error: ValidationError) -> Iterator[Problem]:
+    """A file's problems, with the rule's number and name in the place of its index."""
+    for place, problem in findings(error, _known_keys):
+        if place[0] != "rules" or len(place) < 2:
+            yield problem._replace(source=source)
+            continue
+        declared = document["rules"][place[1]]
+        label = f"rule {int(place[1]) + 1}"
+        name = declared.get("name", declared.get("match")) if isinstance(declared, dict) else None
+        label += f" {quoted(name)}" if isinstance(name, str) else ""
+        yield problem._replace(source=source, rule=label, key=".".join(map(str, place[2:])))
+
+
+def _known_keys(place: tuple[int | str, ...]) -> Sequence[str]:
+    match place:
+        case ():
+            return _FILE_KEYS
+        case ("trigger",):
+            return _TRIGGER_KEYS
+        case ("rules", int()):
+            return RULE_KEYS
+        case ("rules", int(), "when"):
+            return WHEN_KEYS
+    return ()
+
+
+def _named(found: Iterable[tuple[str, Rule]], problems: list[Problem]) -> list[Entry]:
+    """Every rule under a name of its own: the declared one, or else its match, numbered if repeated."""
+    entries: dict[str, Entry] = {}
+    found = list(found)
+    for source, rule in found:
+        if rule.name is None:
+            continue
+        if rule.name in entries:
+            other = entries[rule.name].source
+            problems.append(
+                Problem(
+                    source, f"two rules have this name; the other is in {other}", key="name", value=rule.name
+                )
+            )
+        entries[rule.name] = Entry(rule.name, rule, source)
+    names = []
+    for source, rule in found:
+        name = rule.name
+        if name is None:
+            name, number = rule.match, 1
+            while name in entries:
+                number += 1
+                name = f"{rule.match} #{number}"
+            entries[name] = Entry(name, rule, source)
+        names.append(name)
+    return [entries[name] for name in names]
+
+
+def _selected(entries: list[Entry], words: Sequence[str], problems: list[Problem]) -> list[Entry]:
+    """The same entries, on only if one of `words` is their name or one of their tags."""
+    known = {word for entry in entries for word in (entry.name, *entry.rule.tags)}
+    problems += [
+        Problem(
+            "MOCKWARE", f"no rule has this name or tag{did_you_mean(word, sorted(known))}", value=quoted(word)
+        )
+        for word in words
+        if word not in known
+    ]
+    return [entry._replace(on=not {entry.name, *entry.rule.tags}.isdisjoint(words)) for entry in entries]
+
+
+def _triggers(table: TriggerTable, environment: Environment) -> Triggers | None:
+    if not table.enabled:
+        return None
+    return Triggers(
+        fields=TriggerFields(table.status_header, table.name_header, table.delay_header, table.key_header),
+        statuses=None if table.statuses is None else frozenset(table.statuses),
+        paths=tuple(table.paths),
+        max_delay_s=parse_delay(table.max_delay),
+        key=environment.key,
+        service=environment.service,
+    )

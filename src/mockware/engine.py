@@ -1,0 +1,176 @@
+"""The one place where rules, triggers, chance and the clock meet.
+
+Law: a request and the candidates for its path go in, a decision comes out. Nothing here sleeps, reads a
+body or knows an interface: where a decision hangs on the body alone it says so (`BodyNeeded`) and is
+asked again. A snapshot is compiled whole and never edited; all that can be done beforehand is done then.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+
+from .conditions import Difference
+from .config import Configuration, Entry
+from .exceptions import did_you_mean
+from .index import PathIndex
+from .messages import PASSTHROUGH, BodyNeeded, Decision, Passthrough, Request, Response
+from .paths import PathTemplate
+from .replies import build_reply
+from .rules import Delay, Rule
+from .triggers import RULE_NAME, Trigger, Triggers, draw
+
+logger = logging.getLogger("mockware")
+
+# The methods for which a rule without a method has its answer ready; OPTIONS may be a preflight, and any
+# other is looked at when it comes.
+_COMMON_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+
+
+class CompiledRule:
+    """A rule with everything computed that does not depend on the request.
+
+    `at_once` has the response for each method where nothing else has to be asked; for a rule with a
+    condition, a delay, a chance or an end it is empty, and `difference` and `answer` decide.
+    """
+
+    __slots__ = ("at_once", "delays", "expires_at", "name", "on", "probability", "response", "rule")
+
+    def __init__(self, entry: Entry) -> None:
+        rule = entry.rule
+        self.name = entry.name
+        self.rule = rule
+        self.on = entry.on
+        self.response: Response | None = None if rule.passthrough else rule.reply(entry.name)
+        self.delays: Delay = rule.delays
+        self.probability: float | None = rule.probability
+        self.expires_at: float | None = rule.expires.timestamp() if rule.expires else None
+        self.at_once: Mapping[str, Response] = {}
+        asks_nothing = rule.conditions is None and self.expires_at is None and self.probability is None
+        if self.response is not None and asks_nothing and rule.delays == Delay():
+            self.at_once = {
+                method: self.response.head if method == "HEAD" else self.response
+                for method in rule.matched.methods or _COMMON_METHODS
+            }
+
+    def difference(self, request: Request) -> Difference | None:
+        """What keeps the rule from matching, its path and the request's body aside."""
+        if difference := self.rule.matched.method_difference(request):
+            return difference
+        return None if self.rule.conditions is None else self.rule.conditions.difference(request)
+
+    def answer(self, request: Request, delay_s: float | None, chance: Callable[[], float]) -> Decision:
+        """The rule's reply or passthrough, after `delay_s` or else the rule's own delay."""
+        if delay_s is None:
+            low, high = self.delays
+            delay_s = low if low == high else low + (high - low) * chance()
+        if self.response is None:
+            return Passthrough(delay_s) if delay_s else PASSTHROUGH
+        return _for_method(self.response, request).after(delay_s)
+
+
+class Snapshot:
+    """All rules in their compiled form. `find` gives the candidates for a path, in file order.
+
+    `watched` are the request fields, in lower case, that a trigger needs; empty where triggers are off.
+    Where the first candidate is `untouchable`, the path is one that nothing touches.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        *,
+        clock: Callable[[], float] = time.time,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.rules = tuple(CompiledRule(entry) for entry in configuration.entries)
+        self.untouchable = CompiledRule(Entry("never", Rule("/", passthrough=True), "never"))
+        index = PathIndex(
+            [
+                *((PathTemplate(path), self.untouchable) for path in configuration.never),
+                *((rule.rule.matched.template, rule) for rule in self.rules if rule.on),
+            ]
+        )
+        self.find: Callable[[str], Sequence[CompiledRule] | None] = index.find
+        self.triggers: Triggers | None = configuration.triggers
+        self.watched = self.triggers.watched if self.triggers else frozenset()
+        self._by_name = MappingProxyType({rule.name: rule for rule in self.rules})
+        self._clock = clock
+        self._chance = chance
+        self._replies_to_triggers: dict[int, Response] = {}
+
+    def decide(
+        self, request: Request, candidates: Sequence[CompiledRule], *, resume: BodyNeeded | None = None
+    ) -> Decision:
+        """What becomes of a request whose path has these candidates.
+
+        After `BodyNeeded`, ask once more with it as `resume`, `request.body` being the body, or None where
+        that is too long.
+        """
+        if candidates and candidates[0] is self.untouchable:
+            return PASSTHROUGH
+        trigger = self.triggers.read(request) if self.triggers else None
+        if isinstance(trigger, Response):
+            return _for_method(trigger, request)
+        delay_s = None
+        if trigger is not None:
+            if trigger.choices or trigger.name is not None:
+                return self._triggered(trigger, request)
+            delay_s = trigger.delay_s
+        for i in range(resume.at if resume else 0, len(candidates)):
+            rule = candidates[i]
+            if rule.difference(request) is not None or self.is_expired(rule):
+                continue
+            conditions = rule.rule.conditions
+            if conditions is not None and conditions.needs_body:
+                if resume is None:
+                    return BodyNeeded(i)
+                if conditions.body_difference(request) is not None:
+                    continue
+            if rule.probability is None or self._chance() < rule.probability:
+                return rule.answer(request, delay_s, self._chance)
+        return Passthrough(delay_s) if delay_s else PASSTHROUGH
+
+    def is_expired(self, rule: CompiledRule) -> bool:
+        return rule.expires_at is not None and self._clock() >= rule.expires_at
+
+    def _triggered(self, trigger: Trigger, request: Request) -> Decision:
+        if trigger.choices:
+            status = draw(trigger.choices, self._chance())
+            if status is None:
+                return Passthrough(trigger.delay_s or 0.0)
+            return _for_method(self._reply_to_trigger(status), request).after(trigger.delay_s or 0.0)
+        name = (trigger.name or "").strip(" \t")
+        rule = self._by_name.get(name)
+        if rule is not None and rule.on and not self.is_expired(rule):
+            return rule.answer(request, trigger.delay_s, self._chance)
+        if rule is None:
+            reason = f"no rule has this name{did_you_mean(name, self._by_name)}"
+        else:
+            reason = "this rule has expired" if rule.on else "this rule is off"
+        return _for_method(self._refusal(name, reason), request)
+
+    def _refusal(self, name: str, reason: str) -> Response:
+        triggers = self.triggers or Triggers()
+        return triggers.refusal(triggers.fields.name, name, reason)
+
+    def _reply_to_trigger(self, status: int) -> Response:
+        """At most 400 statuses can be asked for, so that each is built once and kept."""
+        reply = self._replies_to_triggers.get(status)
+        if reply is None:
+            vary = self.triggers.fields.status if self.triggers else ""
+            reply = self._replies_to_triggers[status] = build_reply(status, rule=RULE_NAME, vary=vary)
+        return reply
+
+
+def _for_method(response: Response, request: Request) -> Response:
+    return response.head if request.method == "HEAD" else response
+
+
+def log_mock(response: Response, method: str, path: str) -> None:
+    """One line at INFO for a mocked request. What comes from the request is escaped."""
+    if logger.isEnabledFor(logging.INFO):
+        logger.info("mocked %.32a %.512a: %d by rule %a", method, path, response.status, response.rule)

@@ -1,0 +1,76 @@
+"""What the environment says: whether mockware is on, why, and where its rules are.
+
+Law: this is all that runs while mockware is off, so it imports nothing that costs, opens no file, and
+knows no rule. The environment is an argument; nobody else in the package reads `os.environ`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from .exceptions import ConfigError, Problem, quoted
+
+# By these names, deployments say where they are; frameworks and platforms gave them.
+_STAGE_VARIABLES = ("APP_ENV", "ENVIRONMENT", "ENV", "DJANGO_ENV", "FLASK_ENV", "PYTHON_ENV")
+_PRODUCTION = frozenset(("prod", "production"))
+_ALLOW_PRODUCTION = "MOCKWARE_ALLOW_PRODUCTION"
+
+
+class Environment(NamedTuple):
+    """The environment's word. `selected` names the rules and tags that are on; empty: all are.
+
+    `why` is the end of the sentence "mockware is on (or off): ...". `refused` says that it would be on,
+    had this not been production: an error worth a line in the log.
+    """
+
+    enabled: bool
+    why: str
+    refused: bool = False
+    selected: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    short_rules: str = ""
+    key: str = ""
+    service: str = ""
+
+
+def read_environment(environ: Mapping[str, str] | None = None, *, enabled: bool | None = None) -> Environment:
+    """`enabled` overrides `MOCKWARE`, but not the guard against production.
+
+    While off, nothing but that is looked at. Raises ConfigError where mockware is on and a variable has a
+    value that it cannot have.
+    """
+    environ = os.environ if environ is None else environ
+    toggle = environ.get("MOCKWARE", "").strip()
+    words = tuple(word.strip() for word in toggle.split(",") if word.strip())
+    if enabled is False or (enabled is None and (not words or toggle.lower() == "off")):
+        why = "enabled=False" if enabled is False else f"MOCKWARE is {toggle.lower() or 'not set'}"
+        return Environment(enabled=False, why=why)
+    for name in _STAGE_VARIABLES:
+        if environ.get(name, "").strip().lower() in _PRODUCTION and environ.get(_ALLOW_PRODUCTION) != "yes":
+            why = f"{name} says {environ[name].strip()!r}; {_ALLOW_PRODUCTION}=yes would allow it"
+            return Environment(enabled=False, why=why, refused=True)
+
+    selected = () if toggle.lower() in ("on", "off") else words
+    problems = [
+        Problem("MOCKWARE", f"`{word}` stands alone; a list names rules and tags", value=quoted(toggle))
+        for word in selected
+        if word.lower() in ("on", "off")
+    ]
+    store = environ.get("MOCKWARE_STORE", "")
+    if store not in ("", "memory:"):
+        problems.append(Problem("MOCKWARE_STORE", "no such store; allowed: memory:", value=quoted(store)))
+    if environ.get("MOCKWARE_CONTROL"):
+        problems.append(Problem("MOCKWARE_CONTROL", "this version has no control page; unset the variable"))
+    if problems:
+        raise ConfigError(problems)
+    return Environment(
+        enabled=True,
+        why="enabled=True" if enabled else f"MOCKWARE={toggle}",
+        selected=selected,
+        files=tuple(filter(None, environ.get("MOCKWARE_FILE", "").split(os.pathsep))),
+        short_rules=environ.get("MOCKWARE_RULES", ""),
+        key=environ.get("MOCKWARE_KEY", ""),
+        service=environ.get("MOCKWARE_SERVICE", "").strip(),
+    )

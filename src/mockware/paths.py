@@ -1,0 +1,216 @@
+"""Path templates: Starlette's route syntax, cut into the parts that an index can look up.
+
+Law: what matches is defined by `starlette.routing.compile_path` and by nothing else. The usual
+template (at most one parameter in a segment, of a built-in converter) is compared piece by piece,
+which needs no regular expression of its own, so that ten thousand of them load at once; any other runs
+Starlette's expression. A property test holds the two against each other.
+
+Doubt: Starlette's expressions end in `$`, which lets a newline slip in at the end of a path; here the
+whole path has to match.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+from starlette.convertors import (
+    CONVERTOR_TYPES,
+    Convertor,
+    FloatConvertor,
+    IntegerConvertor,
+    PathConvertor,
+    StringConvertor,
+    UUIDConvertor,
+)
+
+from .exceptions import did_you_mean
+
+_PARAMETER = re.compile(r"{([a-zA-Z_][a-zA-Z0-9_]*)(?::([a-zA-Z_][a-zA-Z0-9_]*))?}")
+
+# What these accept never holds a slash, so a parameter of theirs stays within its segment. Of a
+# custom converter that cannot be known: it counts as spanning segments.
+_WITHIN_SEGMENT = frozenset((StringConvertor, IntegerConvertor, FloatConvertor, UUIDConvertor))
+
+_Fits = Callable[[str], object]
+_Segment = list[str | Convertor[Any]]
+
+
+class Affix(NamedTuple):
+    """Literal text at the edges of the segment at `position`, around its parameters."""
+
+    position: int
+    prefix: str
+    suffix: str
+
+
+class _Piece(NamedTuple):
+    """A slice of the segment at `position` that `fits` must accept; None: it must not be empty."""
+
+    position: int
+    start: int
+    stop: int | None
+    fits: _Fits | None
+
+
+class PathTemplate:
+    """A path with parameters, such as `/users/{id:int}`, or without any (then `exact` is True).
+
+    `length` is how many segments a matching path has, or has at least where a parameter `spans`
+    segments. Positions of segments count from the start, and behind such a parameter from the end
+    (negative). `literals` are the segments without a parameter, `affixes` the literal edges of the
+    others, `inner` the longest literal that stands between two parameters.
+    Raises ValueError, with the reason, for what Starlette refuses and for what could never match.
+    """
+
+    __slots__ = (
+        "__dict__",
+        "_pieces",
+        "affixes",
+        "exact",
+        "inner",
+        "length",
+        "literals",
+        "signature",
+        "spans",
+        "text",
+    )
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        segments, self.signature = _parse(text)
+        self.exact = all(isinstance(token, str) for segment in segments for token in segment)
+        self.length = len(segments)
+        spanning = [i for i, segment in enumerate(segments) if _spans(segment)]
+        self.spans = bool(spanning)
+        self.inner = "" if self.exact else _longest_inner_literal(segments)
+        self.literals: dict[int, str] = {}
+        self.affixes: list[Affix] = []
+        self._pieces: list[_Piece] | None = []
+
+        first, last = (spanning[0], spanning[-1]) if spanning else (self.length, self.length)
+        for position in (*range(first), *range(last + 1 - self.length, 0)):
+            self._add_segment(position, segments[position])
+        if spanning:
+            self._add_affix(first, _prefix(segments[first]), "")
+            self._add_affix(last - self.length, "", _suffix(segments[last]))
+            if [type(token) for segment in segments[first : last + 1] for token in segment] != [
+                PathConvertor
+            ]:
+                self._pieces = None
+
+    def _add_segment(self, position: int, segment: _Segment) -> None:
+        parameters = [token for token in segment if not isinstance(token, str)]
+        if not parameters:
+            self.literals[position] = "".join(map(str, segment))
+            return
+        prefix, suffix = _prefix(segment), _suffix(segment)
+        self._add_affix(position, prefix, suffix)
+        if len(parameters) > 1:
+            self._pieces = None
+        elif self._pieces is not None:
+            regex = parameters[0].regex
+            fits = None if type(parameters[0]) is StringConvertor else _fullmatch(regex)
+            self._pieces.append(_Piece(position, len(prefix), -len(suffix) or None, fits))
+
+    def _add_affix(self, position: int, prefix: str, suffix: str) -> None:
+        if prefix or suffix:
+            self.affixes.append(Affix(position, prefix, suffix))
+
+    @cached_property
+    def _fullmatch(self) -> _Fits:
+        from starlette.routing import compile_path
+
+        return compile_path(self.text)[0].fullmatch
+
+    def accepts(self, path: str, segments: Sequence[str]) -> bool:
+        """Whether the parameters fit, given that `length`, `literals` and `affixes` agree.
+
+        `segments` is `path.split("/")`.
+        """
+        if self._pieces is None:
+            return self._fullmatch(path) is not None
+        for position, start, stop, fits in self._pieces:
+            piece = segments[position][start:stop]
+            if not (piece if fits is None else fits(piece)):
+                return False
+        # The one thing that Starlette's `path` converter, `.*`, does not accept.
+        return not self.spans or "\n" not in path or self._fullmatch(path) is not None
+
+    def matches(self, path: str) -> bool:
+        """Whether the template as a whole matches `path`."""
+        return path == self.text if self.exact else self._fullmatch(path) is not None
+
+
+def _parse(text: str) -> tuple[list[_Segment], str]:
+    """The segments of a template, and its text without the parameters' names."""
+    if not text.startswith("/"):
+        raise ValueError("a path starts with `/`")
+    for mark in "?#":
+        if mark in text:
+            raise ValueError(f"a path has no `{mark}`; put the query into `when = {{ query = ... }}`")
+    if unquote(text) != text:
+        raise ValueError(f"paths are compared decoded; write `{unquote(text)}`")
+    segments: list[_Segment] = [[]]
+    signature: list[str] = []
+    names: set[str] = set()
+    end = 0
+    for found in _PARAMETER.finditer(text):
+        _add_literal(segments, text[end : found.start()])
+        name, kind = found[1], found[2] or "str"
+        if kind not in CONVERTOR_TYPES:
+            raise ValueError(f"`{kind}` is no path converter{did_you_mean(kind, CONVERTOR_TYPES)}")
+        if name in names:
+            raise ValueError(f"the parameter `{name}` stands twice in one path")
+        names.add(name)
+        segments[-1].append(CONVERTOR_TYPES[kind])
+        signature += (text[end : found.start()], f"{{:{kind}}}")
+        end = found.end()
+    _add_literal(segments, text[end:])
+    signature.append(text[end:])
+    return segments, "".join(signature)
+
+
+def _add_literal(segments: list[_Segment], text: str) -> None:
+    if "{" in text or "}" in text:
+        raise ValueError("a brace without its partner, or around what is no `{name}` or `{name:converter}`")
+    start, *rest = text.split("/")
+    if start:
+        segments[-1].append(start)
+    segments.extend([part] if part else [] for part in rest)
+
+
+def _spans(segment: _Segment) -> bool:
+    return any(not isinstance(token, str) and type(token) not in _WITHIN_SEGMENT for token in segment)
+
+
+def _prefix(segment: _Segment) -> str:
+    return segment[0] if isinstance(segment[0], str) else ""
+
+
+def _suffix(segment: _Segment) -> str:
+    return segment[-1] if isinstance(segment[-1], str) else ""
+
+
+def _longest_inner_literal(segments: list[_Segment]) -> str:
+    """The longest literal with a parameter before it and another behind it; it may hold slashes."""
+    tokens: list[str | Convertor[Any]] = []
+    for i, segment in enumerate(segments):
+        tokens += ["/", *segment] if i else segment
+    runs = [""]
+    seen_parameter = False
+    for token in tokens:
+        if isinstance(token, str):
+            runs[-1] += token if seen_parameter else ""
+        else:
+            runs.append("")
+            seen_parameter = True
+    return max(runs[:-1], key=len, default="")
+
+
+@lru_cache(maxsize=64)
+def _fullmatch(regex: str) -> _Fits:
+    return re.compile(regex).fullmatch

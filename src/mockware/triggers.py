@@ -1,0 +1,172 @@
+"""Triggers: request fields that ask for a mock by themselves.
+
+Law: a trigger is read into a choice of replies or into a refusal that says why, never into an exception,
+and is never passed over in silence once its key is right. Every value here is hostile: it is bounded
+before it is parsed, and quoted, shortened and escaped before it is shown.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Collection
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from .durations import MAX_DELAY_S, parse_delay
+from .exceptions import quoted
+from .messages import Request, Response
+from .replies import build_problem
+
+# Longer than any list of statuses that a person types; a parser need not see more than that.
+MAX_VALUE_CHARS = 1024
+# The limit that every carrier of baggage has to allow for (W3C Baggage section 3.3.2).
+MAX_BAGGAGE_CHARS = 8192
+
+# `int()` would take `+202`, `2_02` and the digits of other scripts, and servers send what they are given.
+_STATUS = re.compile(r"[2-5][0-9]{2}")
+_WEIGHT = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
+
+GRAMMAR = "expected a status from 200 to 599 or `passthrough`, or a list of them such as `200:0.9,503:0.1`"
+
+RULE_NAME = "trigger"
+
+
+class Choice(NamedTuple):
+    """One of the answers that a trigger asks for: a status, or None for passthrough."""
+
+    status: int | None
+    weight: float
+
+
+class Trigger(NamedTuple):
+    """What the fields of a request ask for: one of `choices`, the rule `name`, another delay."""
+
+    choices: tuple[Choice, ...] = ()
+    name: str | None = None
+    delay_s: float | None = None
+
+
+class TriggerFields(NamedTuple):
+    """The names of the request fields, as they are written in messages."""
+
+    status: str = "X-Mock-Status"
+    name: str = "X-Mock-Name"
+    delay: str = "X-Mock-Delay"
+    key: str = "X-Mock-Key"
+
+
+class Triggers:
+    """Reads the triggers of a request, as far as a `[trigger]` table and the key allow.
+
+    `watched` are the fields, in lower case, without which a request has no trigger. `statuses` and
+    `paths` (prefixes) limit what may be asked for and where (None and empty: anything, anywhere);
+    outside of its paths a trigger is as if absent. `service` is this service's name in `baggage`.
+    """
+
+    def __init__(
+        self,
+        *,
+        fields: TriggerFields = TriggerFields(),  # noqa: B008 - immutable
+        statuses: Collection[int] | None = None,
+        paths: tuple[str, ...] = (),
+        max_delay_s: float = MAX_DELAY_S,
+        key: str = "",
+        service: str = "",
+    ) -> None:
+        self.fields = fields
+        self._statuses = statuses
+        self._paths = paths
+        self._max_delay_s = max_delay_s
+        self._key = _derived(key.encode("utf-8", "surrogateescape")) if key else None
+        self._status, self._name, self._delay, self._key_field = (name.lower() for name in fields)
+        # A baggage member would have to carry a signed token, and there are none yet: with a key, none
+        # can be right.
+        self._member = f"mock.{service}" if service and not key else None
+        self.watched = frozenset(
+            (self._status, self._name, self._delay, *(["baggage"] if self._member else []))
+        )
+
+    def read(self, request: Request) -> Trigger | Response | None:
+        """What a request asks for, the refusal if it asks wrongly, None if it may not or does not ask."""
+        if self._paths and not request.path.startswith(self._paths):
+            return None
+        if self._key is not None:
+            shown = (request.header(self._key_field) or "").encode("latin-1", "replace")
+            if not hmac.compare_digest(self._key, _derived(shown)):
+                return None
+        choices: tuple[Choice, ...] = ()
+        delay_s = None
+        asked, field = request.header(self._status), self.fields.status
+        name = request.header(self._name) if asked is None else None
+        if asked is None and name is None and self._member is not None:
+            asked, field = _member(request.header("baggage") or "", self._member), f"baggage {self._member}"
+        value = asked
+        try:
+            if asked is not None:
+                choices = parse_choices(asked)
+                self._allow(choices)
+            value, delay = request.header(self._delay), request.header(self._delay)
+            if delay is not None:
+                field = self.fields.delay
+                delay_s = parse_delay(delay.strip(" \t"), longest_s=self._max_delay_s)
+        except ValueError as error:
+            return self.refusal(field, value or "", str(error))
+        if not choices and name is None and delay_s is None:
+            return None
+        return Trigger(choices, name, delay_s)
+
+    def refusal(self, field: str, value: str, reason: str) -> Response:
+        """400 problem details that quote a field's value and say what is allowed."""
+        return build_problem(
+            400, f"{field}: {quoted(value)}: {reason}", rule=RULE_NAME, vary=self.fields.status
+        )
+
+    def _allow(self, choices: tuple[Choice, ...]) -> None:
+        for status, _ in choices:
+            if self._statuses is not None and status is not None and status not in self._statuses:
+                allowed = ", ".join(map(str, sorted(self._statuses)))
+                raise ValueError(f"the rules file allows triggers these statuses only: {allowed}")
+
+
+def parse_choices(value: str) -> tuple[Choice, ...]:
+    """`202`, or a list as in httpbin's `/status`, uniform or weighted. Raises ValueError otherwise."""
+    if len(value) > MAX_VALUE_CHARS:
+        raise ValueError(f"longer than {MAX_VALUE_CHARS} characters; {GRAMMAR}")
+    choices = []
+    for item in value.split(","):
+        word, colon, weight = item.strip(" \t").partition(":")
+        if colon and not _WEIGHT.fullmatch(weight):
+            raise ValueError(f"a weight is a number such as 0.25; {GRAMMAR}")
+        if word != "passthrough" and not _STATUS.fullmatch(word):
+            raise ValueError(GRAMMAR)
+        status = None if word == "passthrough" else int(word)
+        choices.append(Choice(status, float(weight) if colon else 1.0))
+    if not any(weight for _, weight in choices):
+        raise ValueError("the weights add up to nothing")
+    return tuple(choices)
+
+
+def draw(choices: tuple[Choice, ...], chance: float) -> int | None:
+    """The status that `chance` (from 0, below 1) falls upon; weights need not add up to 1."""
+    left = chance * sum(weight for _, weight in choices)
+    for status, weight in choices:
+        if left < weight:
+            return status
+        left -= weight
+    # Only rounding gets here; what is drawn must be something that has a weight.
+    return next(status for status, weight in reversed(choices) if weight)
+
+
+def _member(baggage: str, name: str) -> str | None:
+    """The decoded value of one member of W3C baggage; those of others are nobody's business here."""
+    for member in baggage[:MAX_BAGGAGE_CHARS].split(","):
+        key, equals, rest = member.partition("=")
+        if equals and key.strip(" \t") == name:
+            return unquote(rest.partition(";")[0].strip(" \t"))
+    return None
+
+
+def _derived(key: bytes) -> bytes:
+    """The form in which the key of the header is kept and compared; other purposes derive others."""
+    return hmac.digest(key, b"mockware trigger key", "sha256")

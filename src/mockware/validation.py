@@ -1,0 +1,46 @@
+"""What pydantic found wrong, in the words of this house.
+
+Law: no message of pydantic's about its own machinery reaches a user. Each finding becomes a `Problem`
+with its key, its value, what is allowed, and the nearest right word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from .exceptions import Problem, did_you_mean, quoted
+
+# The keys that are allowed in the table at a place, such as ("rules", 3, "when").
+KnownKeys = Callable[[tuple[int | str, ...]], Collection[str]]
+
+_UNKNOWN = frozenset(("unexpected_keyword_argument", "unexpected_positional_argument", "extra_forbidden"))
+_ABSENT = frozenset(("missing", "missing_argument", "missing_positional_only_argument"))
+
+
+def findings(
+    error: ValidationError, known_keys: KnownKeys
+) -> Iterator[tuple[tuple[int | str, ...], Problem]]:
+    """Every finding with its place; the `Problem` still lacks its source and rule."""
+    for details in error.errors(include_url=False):
+        place = details["loc"]
+        key = ".".join(str(part) for part in place)
+        value = "" if details["type"] in _ABSENT else quoted(details["input"])
+        yield place, Problem("", _message(details, known_keys), key=key, value=value)
+
+
+def _message(details: ErrorDetails, known_keys: KnownKeys) -> str:
+    if details["type"] in _ABSENT:
+        return "required, but absent"
+    if details["type"] in _UNKNOWN:
+        *outer, key = details["loc"]
+        known = known_keys(tuple(outer))
+        return f"no such key{did_you_mean(str(key), known)}"
+    if details["type"] == "value_error":
+        return str(details["ctx"]["error"])
+    if details["type"] in ("dataclass_type", "dict_type"):
+        return "expected a table"
+    message = details["msg"]
+    return message.replace("Input should be", "expected").replace("valid ", "")

@@ -1,0 +1,133 @@
+"""The WSGI side: environ to a request, a response to what PEP 3333 wants, and nothing more.
+
+Law: whatever is not ours leaves with the very objects it came with, and the app's own iterable is handed
+back as it is, so that streaming, `close()` and `file_wrapper` are between the app and its server.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .bodies import buffer_input, drain_input
+from .installation import snapshot_for
+from .interfaces import check_interface
+from .messages import HOP_BY_HOP, BodyNeeded, Passthrough, Request, Response
+from .waiting import place_to_sleep, too_many_sleepers
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from .config import RulesArgument
+    from .engine import CompiledRule, Snapshot
+
+
+class WSGIMockMiddleware:
+    """Answers chosen requests to a WSGI app with mocks; everything else reaches the app untouched.
+
+    The arguments are those of `ASGIMockMiddleware`. While off, the class returns `app` itself. A delay
+    holds the thread that serves the request. Raises ConfigError, TypeError for an ASGI app.
+    """
+
+    __slots__ = ("_log_mock", "_snapshot", "_watched", "app")
+
+    app: WSGIApplication
+    _log_mock: Callable[[Response, str, str], None]
+    _snapshot: Snapshot
+    _watched: tuple[str, ...]
+
+    def __new__(
+        cls,
+        app: Any,
+        *,
+        rules: RulesArgument = None,
+        enabled: bool | None = None,
+        environ: Mapping[str, str] | None = None,
+        clock: Callable[[], float] | None = None,
+    ) -> Any:
+        snapshot = snapshot_for(rules, enabled=enabled, environ=environ, clock=clock)
+        if snapshot is None:
+            return app
+        check_interface(app, "WSGI")
+        from .engine import log_mock
+
+        self = super().__new__(cls)
+        self.app = app
+        self._snapshot = snapshot
+        self._watched = tuple(sorted(map(_environ_key, snapshot.watched)))
+        self._log_mock = log_mock
+        return self
+
+    def __call__(
+        self, environ: WSGIEnvironment, start_response: StartResponse | None = None, send: object = None
+    ) -> Iterable[bytes]:
+        if start_response is None or send is not None:
+            raise TypeError("WSGIMockMiddleware was called by an ASGI server: use ASGIMockMiddleware")
+        path = environ.get("PATH_INFO") or "/"
+        if not path.isascii():
+            path = path.encode("latin-1").decode("utf-8", "replace")
+        candidates = self._snapshot.find(path)
+        for key in self._watched:
+            if key in environ:
+                return self._consider(environ, start_response, path, candidates or ())
+        if candidates is None:
+            return self.app(environ, start_response)
+        response = candidates[0].at_once.get(environ.get("REQUEST_METHOD", "GET"))
+        if response is None:
+            return self._consider(environ, start_response, path, candidates)
+        return self._reply(environ, start_response, path, response)
+
+    def _consider(
+        self,
+        environ: WSGIEnvironment,
+        start_response: StartResponse,
+        path: str,
+        candidates: Sequence[CompiledRule],
+    ) -> Iterable[bytes]:
+        """Decides with the whole request at hand."""
+        request = _EnvironRequest(environ, path)
+        decision = self._snapshot.decide(request, candidates)
+        if isinstance(decision, BodyNeeded):
+            buffer_input(request, environ)
+            decision = self._snapshot.decide(request, candidates, resume=decision)
+        if isinstance(decision, (Response, Passthrough)) and decision.delay_s:
+            with place_to_sleep() as granted:
+                if not granted:
+                    rule = decision.rule if isinstance(decision, Response) else "passthrough"
+                    decision = too_many_sleepers(rule)
+                elif isinstance(decision, Response):
+                    drain_input(environ)
+                time.sleep(decision.delay_s)
+        if isinstance(decision, Response):
+            return self._reply(environ, start_response, path, decision)
+        return self.app(environ, start_response)
+
+    def _reply(
+        self, environ: WSGIEnvironment, start_response: StartResponse, path: str, response: Response
+    ) -> Iterable[bytes]:
+        drain_input(environ)
+        self._log_mock(response, environ.get("REQUEST_METHOD", "GET"), path)
+        headers = list(response.headers)
+        if response.has_hop_by_hop:
+            headers = [pair for pair in headers if pair[0].lower() not in HOP_BY_HOP]
+        start_response(response.status_line, headers)
+        return [response.body]
+
+
+class _EnvironRequest(Request):
+    __slots__ = ("_environ",)
+
+    def __init__(self, environ: WSGIEnvironment, path: str) -> None:
+        super().__init__(environ.get("REQUEST_METHOD", "GET"), path, environ.get("QUERY_STRING", ""))
+        self._environ = environ
+
+    def header(self, name: str) -> str | None:
+        value = self._environ.get(_environ_key(name))
+        # Servers give these two as empty strings where the request has none (PEP 3333).
+        return None if value == "" and name in ("content-type", "content-length") else value
+
+
+def _environ_key(name: str) -> str:
+    key = name.upper().replace("-", "_")
+    return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
