@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from .paths import Affix, PathTemplate
 
@@ -33,47 +33,53 @@ class _Group(Generic[T]):
     def __init__(self, template: PathTemplate) -> None:
         self.template = template
         self.members: list[tuple[int, T]] = []
-        self.values: tuple[T, ...] = ()
+        self.values: list[T] = []
 
     def add(self, number: int, value: T) -> None:
         self.members.append((number, value))
-        self.values += (value,)
+        self.values.append(value)
+
+
+_Candidate = tuple[Callable[[str, list[str]], object], _Group[T]]
 
 
 class _Bucket(Generic[T]):
     """The groups whose literal segments agree: told apart by edges, by inner literals, or not at all."""
 
-    __slots__ = ("by_edges", "by_inner", "rest")
+    __slots__ = ("by_edges", "by_inner", "rest", "tells_apart")
 
     def __init__(self) -> None:
-        self.rest: list[_Group[T]] = []
+        self.rest: list[_Candidate[T]] = []
         # Each kind of edges (positions and lengths) is a look-up of its own.
-        self.by_edges: dict[object, tuple[_Key, dict[object, list[_Group[T]]]]] = {}
+        self.by_edges: dict[object, tuple[_Key, dict[object, list[_Candidate[T]]]]] = {}
         # By length, then by text.
-        self.by_inner: dict[int, dict[str, list[_Group[T]]]] = {}
+        self.by_inner: dict[int, dict[str, list[_Candidate[T]]]] = {}
 
     def add(self, group: _Group[T]) -> None:
         affixes, inner = group.template.affixes, group.template.inner
+        candidate = (group.template.accepts, group)
         if affixes:
             kind = tuple((position, len(prefix), len(suffix)) for position, prefix, suffix in affixes)
             _, table = self.by_edges.setdefault(kind, (_edges_key(affixes), {}))
-            table.setdefault(_edges(affixes), []).append(group)
+            table.setdefault(_edges(affixes), []).append(candidate)
         elif inner:
-            self.by_inner.setdefault(len(inner), {}).setdefault(inner, []).append(group)
+            self.by_inner.setdefault(len(inner), {}).setdefault(inner, []).append(candidate)
         else:
-            self.rest.append(group)
+            self.rest.append(candidate)
+        self.tells_apart = bool(self.by_edges or self.by_inner)
 
-    def told_apart(self, path: str, segments: list[str]) -> list[_Group[T]]:
-        """The groups beside `rest` whose edges or inner literals stand in `path`."""
-        groups: list[_Group[T]] = []
+    def told_apart(self, path: str, segments: list[str]) -> list[_Candidate[T]]:
+        """The candidates beside `rest` whose edges or inner literals stand in `path`."""
+        found: list[_Candidate[T]] = []
         for key, table in self.by_edges.values():
-            groups += table.get(key(segments), ())
+            found += table.get(key(segments), ())
         for length, by_text in self.by_inner.items():
             for text in {path[i : i + length] for i in range(len(path) - length + 1)} & by_text.keys():
-                groups += by_text[text]
-        return groups
+                found += by_text[text]
+        return found
 
 
+_Find = Callable[[Any], T | None]
 # For each choice of literal positions: what reads them from a path, and the buckets by their texts.
 _Shapes = dict[tuple[int, ...], tuple[_Key, dict[object, _Bucket[T]]]]
 
@@ -108,50 +114,66 @@ class PathIndex(Generic[T]):
 
         # One list of shapes for each number of segments; the last is for all higher numbers.
         longest = max((*closed, *spanning), default=0) + 1
-        self._shapes = [
+        by_length: list[list[tuple[_Key, _Find[_Bucket[T]]]]] = [
             [
-                *closed.get(length, {}).values(),
-                *(shape for least in range(length + 1) for shape in spanning.get(least, {}).values()),
+                (key, buckets.get)
+                for of_length in (
+                    closed.get(length, {}),
+                    *(spanning.get(least, {}) for least in range(length + 1)),
+                )
+                for key, buckets in of_length.values()
             ]
             for length in range(longest + 1)
         ]
-        self._longest = longest
-        self._exact: dict[str, tuple[T, ...]] = {}
-        self._exact = {
-            path: _in_order([*members, *(member for group in self._groups(path) for member in group.members)])
+        walk = _walk(by_length)
+        merged = {
+            path: _in_order([*members, *(member for group in walk(path) for member in group.members)])
             for path, members in exact.items()
         }
-        self.find = self._find if groups else self._exact.get
+        self.find = _find(merged.get, walk) if groups else merged.get
 
-    def _find(self, path: str) -> Sequence[T] | None:
-        found = self._exact.get(path)
+
+def _walk(by_length: list[list[tuple[_Key, _Find[_Bucket[T]]]]]) -> Callable[[str], Sequence[_Group[T]]]:
+    """What finds the groups of templates that match a path. A closure reads its names fastest."""
+    longest = len(by_length) - 1
+
+    def walk(path: str) -> Sequence[_Group[T]]:
+        segments = path.split("/")
+        length = len(segments)
+        groups: list[_Group[T]] = []
+        for key, find in by_length[length if length < longest else longest]:
+            bucket = find(key(segments))
+            if bucket is not None:
+                for accepts, group in bucket.rest:
+                    if accepts(path, segments):
+                        groups.append(group)
+                if bucket.tells_apart:
+                    groups += [
+                        group
+                        for accepts, group in bucket.told_apart(path, segments)
+                        if accepts(path, segments)
+                    ]
+        # What does not start with a slash is no path, such as the `*` of `OPTIONS *`.
+        return () if segments[0] else groups
+
+    return walk
+
+
+def _find(
+    find_exact: _Find[tuple[T, ...]], walk: Callable[[str], Sequence[_Group[T]]]
+) -> Callable[[str], Sequence[T] | None]:
+    def find(path: str) -> Sequence[T] | None:
+        found = find_exact(path)
         if found is not None:
             return found
-        groups = self._groups(path)
+        groups = walk(path)
         if not groups:
             return None
         if len(groups) == 1:
             return groups[0].values
         return _in_order([member for group in groups for member in group.members])
 
-    def _groups(self, path: str) -> list[_Group[T]]:
-        segments = path.split("/")
-        length = len(segments)
-        groups: list[_Group[T]] = []
-        if segments[0]:  # no path at all, such as the `*` of `OPTIONS *`
-            return groups
-        for key, buckets in self._shapes[min(self._longest, length)]:
-            bucket = buckets.get(key(segments))
-            if bucket is None:
-                continue
-            for group in bucket.rest:
-                if group.template.accepts(path, segments):
-                    groups.append(group)
-            if bucket.by_edges or bucket.by_inner:
-                for group in bucket.told_apart(path, segments):
-                    if group.template.accepts(path, segments):
-                        groups.append(group)
-        return groups
+    return find
 
 
 def _in_order(members: list[tuple[int, T]]) -> tuple[T, ...]:
@@ -167,7 +189,7 @@ def _nothing(segments: list[str]) -> tuple[()]:
 
 
 def _edges(affixes: list[Affix]) -> object:
-    position, prefix, suffix = affixes[0]
+    _, prefix, suffix = affixes[0]
     if len(affixes) == 1 and not (prefix and suffix):
         return prefix or suffix
     return tuple((prefix, suffix) for _, prefix, suffix in affixes)

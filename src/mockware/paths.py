@@ -126,19 +126,29 @@ class PathTemplate:
 
         return compile_path(self.text)[0].fullmatch
 
-    def accepts(self, path: str, segments: Sequence[str]) -> bool:
-        """Whether the parameters fit, given that `length`, `literals` and `affixes` agree.
+    @property
+    def accepts(self) -> Callable[[str, Sequence[str]], object]:
+        """Whether the parameters fit a path that `length`, `literals` and `affixes` agree with.
 
-        `segments` is `path.split("/")`.
+        Called with the path and its segments (`path.split("/")`); what it returns is true or false.
         """
         if self._pieces is None:
-            return self._fullmatch(path) is not None
-        for position, start, stop, fits in self._pieces:
+            return lambda path, segments: self._fullmatch(path)
+        if self.spans:
+            # A newline is the one thing that Starlette's `path` converter, `.*`, does not accept.
+            return lambda path, segments: (
+                self._fullmatch(path) if "\n" in path else self._pieces_fit(segments)
+            )
+        if len(self._pieces) == 1 and self._pieces[0][1:] == (0, None, None):
+            return _is_not_empty(self._pieces[0].position)
+        return lambda path, segments: self._pieces_fit(segments)
+
+    def _pieces_fit(self, segments: Sequence[str]) -> bool:
+        for position, start, stop, fits in self._pieces or ():
             piece = segments[position][start:stop]
             if not (piece if fits is None else fits(piece)):
                 return False
-        # The one thing that Starlette's `path` converter, `.*`, does not accept.
-        return not self.spans or "\n" not in path or self._fullmatch(path) is not None
+        return True
 
     def matches(self, path: str) -> bool:
         """Whether the template as a whole matches `path`."""
@@ -209,6 +219,11 @@ def _longest_inner_literal(segments: list[_Segment]) -> str:
             runs.append("")
             seen_parameter = True
     return max(runs[:-1], key=len, default="")
+
+
+@lru_cache(maxsize=64)
+def _is_not_empty(position: int) -> Callable[[str, Sequence[str]], object]:
+    return lambda path, segments: segments[position]
 
 
 @lru_cache(maxsize=64)
