@@ -30,12 +30,14 @@ class WSGIMockMiddleware:
     holds the thread that serves the request. Raises ConfigError, TypeError for an ASGI app.
     """
 
-    __slots__ = ("_log_mock", "_snapshot", "_watched", "app")
+    __slots__ = ("_find", "_heeds_baggage", "_log_mock", "_snapshot", "_trigger_keys", "app")
 
     app: WSGIApplication
+    _find: Callable[[str], Sequence[CompiledRule] | None]
     _log_mock: Callable[[Response, str, str], None]
+    _heeds_baggage: bool
     _snapshot: Snapshot
-    _watched: tuple[str, ...]
+    _trigger_keys: tuple[str, str, str] | None
 
     def __new__(
         cls,
@@ -55,21 +57,34 @@ class WSGIMockMiddleware:
         self = super().__new__(cls)
         self.app = app
         self._snapshot = snapshot
-        self._watched = tuple(sorted(map(_environ_key, snapshot.watched)))
+        self._find = snapshot.find
+        fields = snapshot.triggers.fields if snapshot.triggers else None
+        self._trigger_keys = fields and (
+            _environ_key(fields.status),
+            _environ_key(fields.name),
+            _environ_key(fields.delay),
+        )
+        self._heeds_baggage = "baggage" in snapshot.watched
         self._log_mock = log_mock
         return self
 
-    def __call__(
-        self, environ: WSGIEnvironment, start_response: StartResponse | None = None, send: object = None
-    ) -> Iterable[bytes]:
-        if start_response is None or send is not None:
-            raise TypeError("WSGIMockMiddleware was called by an ASGI server: use ASGIMockMiddleware")
-        path = environ.get("PATH_INFO") or "/"
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        try:
+            path = environ["PATH_INFO"] or "/"
+        except KeyError:
+            path = "/"
         if not path.isascii():
             path = path.encode("latin-1").decode("utf-8", "replace")
-        candidates = self._snapshot.find(path)
-        for key in self._watched:
-            if key in environ:
+        candidates = self._find(path)
+        if self._trigger_keys is not None:
+            # Written out: a loop would take twice as long.
+            status, name, delay = self._trigger_keys
+            if (
+                status in environ
+                or name in environ
+                or delay in environ
+                or (self._heeds_baggage and "HTTP_BAGGAGE" in environ)
+            ):
                 return self._consider(environ, start_response, path, candidates or ())
         if candidates is None:
             return self.app(environ, start_response)
@@ -77,6 +92,9 @@ class WSGIMockMiddleware:
         if response is None:
             return self._consider(environ, start_response, path, candidates)
         return self._reply(environ, start_response, path, response)
+
+    # An ASGI server calls with one argument or with three: the interpreter's own TypeError begins with this.
+    __call__.__qualname__ = "WSGIMockMiddleware [if this is an ASGI server, use ASGIMockMiddleware]"
 
     def _consider(
         self,
