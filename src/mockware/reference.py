@@ -19,6 +19,7 @@ from .triggers import RULE_NAME, TriggerFields
 MAX_SHOWN_CHARS = 2000
 
 _CODE = re.compile("[0-9]+")
+_MISTAKEN_FOR_DIGITS = str.maketrans("oil", "011")
 
 
 class Reference(NamedTuple):
@@ -56,7 +57,9 @@ def find_status(text: str) -> int:
     if codes:
         return codes[0]
     known = [name for status in CATALOGUE.values() for name in (str(status.code), status.slug)]
-    raise ValueError(f"{quoted(text)} is no status{did_you_mean(word, known)}")
+    digits = word.translate(_MISTAKEN_FOR_DIGITS)
+    nearest = did_you_mean(digits if _CODE.fullmatch(digits) else word, known)
+    raise ValueError(f"{quoted(text)} is no status{nearest}")
 
 
 def raw_text(response: Response) -> str:

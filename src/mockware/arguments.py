@@ -1,0 +1,47 @@
+"""Arguments of the commands, read by argparse, with errors in the words of this house.
+
+Law: a wrong argument becomes a `UsageError` that names the nearest right one; nothing here prints or ends
+the process. Options are never guessed from their beginnings: a new option would change what they mean.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import NoReturn
+
+from .exceptions import MockwareError, did_you_mean, quoted
+
+
+class UsageError(MockwareError):
+    """Wrong arguments. `command` is the one whose --help says more; empty: that of all of them."""
+
+    def __init__(self, message: str, command: str = "") -> None:
+        self.command = command
+        super().__init__(message)
+
+
+class Parser(argparse.ArgumentParser):
+    """The arguments of one command. Its --help prints and raises SystemExit, as in argparse."""
+
+    def __init__(self, command: str, description: str, epilog: str) -> None:
+        super().__init__(
+            prog=f"mockware {command}",
+            description=description,
+            epilog=epilog,
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        self._command = command
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, self._command)
+
+    def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """Arguments and options in any order. Raises UsageError."""
+        found, unknown = self.parse_known_intermixed_args(arguments)
+        for argument in unknown:
+            known = [option for action in self._actions for option in action.option_strings]
+            hint = did_you_mean(argument.partition("=")[0], known) if argument.startswith("-") else ""
+            self.error(f"{quoted(argument)} is not expected here{hint}")
+        return found

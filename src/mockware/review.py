@@ -1,0 +1,211 @@
+"""What is valid in a configuration and still surely not meant.
+
+Law: a rule is called unreachable only if no request can ever reach it; where that is not certain, nothing
+is said. So a rule counts as taking every request of its methods and path only if it has no condition, no
+end and no chance, one template covers another only for a reason that is listed at `_covering`, and rules
+with tags of their own may be meant for different values of MOCKWARE. The time that all this takes grows
+with the number of rules, not with its square.
+
+Doubt: a line break in a path (`%0A`), which `{rest:path}` alone does not match, is left out of account.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from itertools import product
+from typing import NamedTuple
+
+from starlette.convertors import (
+    CONVERTOR_TYPES,
+    FloatConvertor,
+    IntegerConvertor,
+    PathConvertor,
+    StringConvertor,
+    UUIDConvertor,
+)
+
+from .config import Configuration
+from .exceptions import Problem, quoted
+from .index import PathIndex
+from .paths import PathTemplate
+from .rules import Rule, header_pairs
+
+# Two choices for each parameter make 64 templates to look for; nobody writes more parameters than that.
+_MAX_WIDENED = 6
+
+_PARAMETER = re.compile(r"\{:(\w+)\}")
+_WHOLE_REST = "{:path}"
+
+
+def review(configuration: Configuration, now: datetime) -> Iterator[Problem]:
+    """A warning for each rule that can never match, has expired at `now`, or may be stored by a cache."""
+    labels = rule_labels(configuration)
+    takers = _takers(configuration)
+    for number, (entry, label) in enumerate(zip(configuration.entries, labels, strict=True)):
+        rule = entry.rule
+        taker = takers[number]
+        if isinstance(taker, str):
+            message = f"can never match: `never` has {quoted(taker)}"
+            yield Problem(entry.source, message, label, "match", quoted(rule.match))
+        elif taker is not None:
+            other = configuration.entries[taker]
+            place = "" if other.source == entry.source else f" of {other.source}"
+            fate = "passes all its requests through" if other.rule.passthrough else "takes all its requests"
+            message = f"can never match while {labels[taker]}{place} is on, which comes first and {fate}"
+            yield Problem(entry.source, message, label, "match", quoted(rule.match))
+        if rule.expires is not None and rule.expires <= now:
+            yield Problem(
+                entry.source, "has passed: the rule matches no more", label, "expires", str(rule.expires)
+            )
+        for name, value in header_pairs(rule.headers):
+            if name.lower() == "cache-control" and not _keeps_from_sharing(value):
+                message = "in the place of `no-store`: a cache may serve this mock to someone else"
+                yield Problem(entry.source, message, label, f"headers.{name}", quoted(value))
+
+
+def rule_labels(configuration: Configuration) -> list[str]:
+    """What messages call each rule: its number in its source, and its name or else its match."""
+    counts: Counter[str] = Counter()
+    labels = []
+    for entry in configuration.entries:
+        counts[entry.source] += 1
+        labels.append(f"rule {counts[entry.source]} {quoted(entry.rule.name or entry.rule.match)}")
+    return labels
+
+
+def _keeps_from_sharing(cache_control: str) -> bool:
+    """RFC 9111 sections 5.2.2.5 and 5.2.2.7: with either, a shared cache must not store the response."""
+    directives = {item.partition("=")[0].strip().lower() for item in cache_control.split(",")}
+    return not directives.isdisjoint(("no-store", "private"))
+
+
+class _Words(NamedTuple):
+    """By what, beside its path, a rule is chosen: its methods (none: any) and its tags."""
+
+    methods: frozenset[str]
+    tags: frozenset[str]
+
+
+class _Takers:
+    """The rules on templates of one signature that take every request of their methods, so far."""
+
+    __slots__ = ("_by_words", "_seen", "never")
+
+    def __init__(self) -> None:
+        self.never: str | None = None
+        # By one of the methods (None: any) and one of the tags, so that the shortest list can be looked at.
+        self._by_words: dict[tuple[str | None, str | None], list[tuple[int, _Words]]] = {}
+        self._seen: set[_Words] = set()
+
+    def add(self, number: int, words: _Words) -> None:
+        if words not in self._seen:
+            self._seen.add(words)
+            for key in product(words.methods or (None,), (None, *words.tags)):
+                self._by_words.setdefault(key, []).append((number, words))
+
+    def first(self, words: _Words) -> int | None:
+        """The first rule that takes every request with these methods wherever one with these tags is on."""
+        found = []
+        # A rule without a method leaves CORS preflights alone, which one that lists OPTIONS answers.
+        if "OPTIONS" not in words.methods:
+            found.append(self._first((None,), words.tags, frozenset()))
+        if words.methods:
+            found.append(self._first(words.methods, words.tags, words.methods))
+        return min((number for number in found if number is not None), default=None)
+
+    def _first(
+        self, methods: Iterable[str | None], tags: frozenset[str], wanted: frozenset[str]
+    ) -> int | None:
+        keys = product(methods, tags or (None,))
+        shortest = min((self._by_words.get(key, []) for key in keys), key=len)
+        return next(
+            (number for number, words in shortest if wanted <= words.methods and tags <= words.tags), None
+        )
+
+
+def _takers(configuration: Configuration) -> list[int | str | None]:
+    """For each rule, the number of the one that takes all its requests, or such a path of `never`."""
+    never = [PathTemplate(path) for path in configuration.never]
+    templates = {template.signature: template for template in never}
+    for entry in configuration.entries:
+        templates[entry.rule.matched.template.signature] = entry.rule.matched.template
+    by_signature = {signature: _Takers() for signature in templates}
+    index = PathIndex((template, by_signature[signature]) for signature, template in templates.items())
+    prefixes = {
+        signature.removesuffix(_WHOLE_REST): takers
+        for signature, takers in by_signature.items()
+        if _is_prefix(signature)
+    }
+    for template in never:
+        by_signature[template.signature].never = template.text
+
+    taken: list[int | str | None] = []
+    for number, entry in enumerate(configuration.entries):
+        template = entry.rule.matched.template
+        words = _Words(entry.rule.matched.methods or frozenset(), frozenset(entry.rule.tags))
+        covering = list(_covering(template, index, by_signature, prefixes))
+        found = [first for takers in covering if (first := takers.first(words)) is not None]
+        shadow: int | str | None = min(found, default=None)
+        shadow = next((takers.never for takers in covering if takers.never is not None), shadow)
+        taken.append(shadow)
+        if _takes_everything(entry.rule):
+            by_signature[template.signature].add(number, words)
+    return taken
+
+
+def _takes_everything(rule: Rule) -> bool:
+    return rule.conditions is None and rule.expires is None and rule.probability is None
+
+
+def _covering(
+    template: PathTemplate,
+    index: PathIndex[_Takers],
+    by_signature: dict[str, _Takers],
+    prefixes: dict[str, _Takers],
+) -> Iterator[_Takers]:
+    """The takers on templates that certainly match whatever `template` matches."""
+    if template.exact:
+        # Whatever matches the one path that there is.
+        yield from index.find(template.text) or ()
+        return
+    # The same template, or one with a wider converter in some places.
+    for signature in _widened(template.signature):
+        if signature in by_signature:
+            yield by_signature[signature]
+    # `/legacy/{rest:path}`, for whatever starts with `/legacy/`.
+    literal = template.text.partition("{")[0]
+    for end in range(1, len(literal) + 1):
+        if literal[:end] in prefixes and literal[:end] + _WHOLE_REST != template.signature:
+            yield prefixes[literal[:end]]
+
+
+def _is_prefix(signature: str) -> bool:
+    return (
+        signature.endswith(_WHOLE_REST)
+        and "{" not in signature.removesuffix(_WHOLE_REST)
+        and type(CONVERTOR_TYPES["path"]) is PathConvertor
+    )
+
+
+def _widened(signature: str) -> Iterator[str]:
+    """The signature, and those that have `{name}` in the place of an int, a float or a uuid.
+
+    What these match is never empty and has no slash, so that a plain parameter matches it, too.
+    """
+    pieces = _PARAMETER.split(signature)  # literal, kind, literal, kind, ..., literal
+    kinds = pieces[1::2]
+    if len(kinds) > _MAX_WIDENED or type(CONVERTOR_TYPES["str"]) is not StringConvertor:
+        yield signature
+        return
+    choices = [
+        (kind, "str")
+        if type(CONVERTOR_TYPES[kind]) in (IntegerConvertor, FloatConvertor, UUIDConvertor)
+        else (kind,)
+        for kind in kinds
+    ]
+    for chosen in product(*choices):
+        pieces[1::2] = [f"{{:{kind}}}" for kind in chosen]
+        yield "".join(pieces)

@@ -1,0 +1,80 @@
+"""The test command: `python3 tests`. It needs a Python and nothing else.
+
+Law: what is tested is what users install. The wheel is built, installed into a fresh virtual environment
+for each Python, and the tests run against it: `src` is on nobody's path, so that a file or a dependency
+that the wheel lacks shows. Nothing but the standard library is imported here.
+
+    python3 tests                                   this Python: ruff, mypy, all tests
+    python3 tests --on python3.12 python3.13        these Pythons, side by side
+    python3 tests -- -k parity -x                   the rest goes to pytest
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python3 tests", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--on", nargs="+", default=[sys.executable], metavar="PYTHON", help="the Pythons")
+    parser.add_argument("pytest", nargs="*", metavar="-- ARGUMENTS", help="arguments for pytest")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="mockware-tests-") as folder:
+        work = Path(folder)
+        if not run("build", build_steps(arguments.on[0], work), work / "build.log"):
+            return 1
+        (wheel,) = (work / "wheel").glob("*.whl")
+
+        def test_steps(
+    python: str, environment: Path, wheel: Path, pytest: list[str], *, lint: bool
+) -> list[list[str]]:
+    here = str(environment / "bin/python")
+    steps = [
+        [python, "-m", "venv", str(environment)],
+        [here, "-m", "pip", "install", "-q", f"mockware[dev] @ {wheel.as_uri()}"],
+    ]
+    if lint:  # once: the answer is the same on every Python
+        steps += [
+            [here, "-m", "ruff", "check", "."],
+            [here, "-m", "ruff", "format", "--check", "."],
+            [here, "-m", "mypy"],
+        ]
+    # Whole files go to either worker, so that a server is started once, by the one that has its file.
+    return [*steps, [here, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", *pytest]]
+
+
+def run(name: str, steps: list[list[str]], log: Path) -> bool:
+    """Whether every step succeeded. What they print is shown together, when the last has ended."""
+    started = time.monotonic()
+    # Neither a path to the sources nor a toggle of the caller's shell may reach the tests.
+    ours = ("MOCKWARE", "PYTHON")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    passed = True
+    with log.open("w+") as output:
+        for step in steps:
+            output.write(f"$ {' '.join(step)}\n")
+            output.flush()
+            done = subprocess.run(step, cwd=ROOT, env=environment, stdout=output, stderr=output, check=False)
+            passed = done.returncode == 0
+            if not passed:
+                break
+        output.seek(0)
+        verdict = "passed" if passed else "FAILED"
+        sys.stdout.write(f"{output.read()}== {name}: {verdict} after {time.monotonic() - started:.0f} s\n")
+        sys.stdout.flush()
+    return passed
+
+
+if __name__ == "__main__":
+    sys.exit(main())

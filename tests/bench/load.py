@@ -1,0 +1,89 @@
+"""What puts load on a server: wrk where it is on PATH, or else `load_client` in a second process.
+
+Law: the CPU time of the server is read when the connections are open and again when all answers are
+there, so that neither connecting nor the client's own start is in it (wrk connects within its second).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from .load_client import CONNECTIONS
+from .serving import ROOT, Server, cpu_ns
+
+_STOP_S = 5.0
+
+
+class Sample(NamedTuple):
+    """Of one burst: the server's CPU time for a request, and requests per second."""
+
+    cpu_us: float
+    per_s: float
+
+
+class Load(NamedTuple):
+    """`run` puts a request to a server so many times; `slow`: so often, or for a whole second."""
+
+    run: Callable[[Server, bytes, int], Sample]
+    slow: bool
+
+    def rounds(self, wanted: int) -> int:
+        return max(5, wanted // 8) if self.slow else wanted
+
+
+@contextlib.contextmanager
+def load_generator() -> Iterator[Load]:
+    if wrk := shutil.which("wrk"):
+        yield Load(lambda server, request, count: _wrk(wrk, server, request), slow=True)
+        return
+    client = subprocess.Popen(
+        [sys.executable, "-m", f"{__package__}.load_client"],
+        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    questions, answers = client.stdin, client.stdout
+    if questions is None or answers is None:
+        raise RuntimeError("the client has no pipes")
+
+    def ask(question: object) -> str:
+        questions.write(json.dumps(question) + "\n")
+        questions.flush()
+        answer = answers.readline()
+        if not answer:
+            raise RuntimeError("the client has failed")
+        return answer
+
+    def run(server: Server, request: bytes, count: int) -> Sample:
+        ask([server.port, request.decode("latin-1"), count])
+        before = cpu_ns(server.process)
+        took_s = float(ask("go"))
+        return Sample((cpu_ns(server.process) - before) / count / 1000, count / took_s)
+
+    try:
+        yield Load(run, slow=False)
+    finally:
+        questions.close()
+        client.wait(_STOP_S)
+
+
+def _wrk(wrk: str, server: Server, request: bytes) -> Sample:
+    first, *fields = request.decode("latin-1").split("\r\n")[:-2]
+    command = [wrk, "--threads=1", f"--connections={CONNECTIONS}", "--duration=1s"]
+    command += [word for field in fields for word in ("--header", field)]
+    before = cpu_ns(server.process)
+    done = subprocess.run(
+        [*command, f"http://127.0.0.1:{server.port}{first.split()[1]}"],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    cpu = cpu_ns(server.process) - before
+    found = re.search(r"(\d+) requests in ([\d.]+)(ms|s)", done)
+    if found is None or "Non-2xx" in done:
+        raise RuntimeError(f"wrk says:\n{done}")
+    count, took_s = int(found[1]), float(found[2]) / (1000 if found[3] == "ms" else 1)
+    return Sample(cpu / count / 1000, count / took_s)

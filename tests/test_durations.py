@@ -1,0 +1,121 @@
+"""A duration is a number and a unit; nothing else is."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mockware.durations import MAX_DELAY_S, parse_delay, parse_duration
+
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a loaded machine is no failure
+
+UNITS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60)}
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("250ms", 0.25),
+        ("2s", 2.0),
+        ("1m", 60.0),
+        ("0s", 0.0),
+        ("0.5s", 0.5),
+        ("1.5m", 90.0),
+        ("007s", 7.0),
+        ("30000ms", 30.0),
+    ],
+)
+def test_a_number_with_a_unit_is_so_many_seconds(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@unhurried
+@given(
+    st.from_regex(r"[0-9]{1,9}", fullmatch=True),
+    st.just("") | st.from_regex(r"\.[0-9]{1,9}", fullmatch=True),
+    st.sampled_from(sorted(UNITS)),
+)
+def test_any_number_that_a_person_would_write_is_read_to_the_last_digit(
+    whole: str, fraction: str, unit: str
+) -> None:
+    exact = float(Decimal(whole + fraction) * UNITS[unit])
+    assert parse_duration(whole + fraction + unit) == pytest.approx(exact, rel=1e-12)
+
+
+@pytest.mark.parametrize("number", [0, 2, 2.5, -1, float("inf")])
+def test_a_bare_number_is_refused_with_the_two_ways_to_write_it(number: float) -> None:
+    with pytest.raises(ValueError, match="has no unit") as refused:
+        parse_duration(number)
+    assert f"`{number}s` or `{number}ms`" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "s",
+        "5",
+        "1h",
+        "1 s",
+        " 1s",
+        "1s ",
+        "1s\n",
+        "+1s",
+        "-1s",
+        "1e3s",
+        "1_0s",
+        "0x1s",
+        "1.s",
+        ".5s",
+        "1,5s",
+        "1S",
+        "1sec",
+        "1s1s",
+        "infs",
+        "nans",
+        "\u0661s",  # ARABIC-INDIC DIGIT ONE
+        "\uff11s",  # FULLWIDTH DIGIT ONE
+        "1\u017f",  # LATIN SMALL LETTER LONG S, which is an s to some comparisons
+        "1" * 10 + "s",
+        "1." + "1" * 10 + "s",
+        "1" * 100_000 + "s",
+        True,
+        False,
+        None,
+        b"1s",
+        ["1s"],
+        {"min": "1s"},
+    ],
+)
+def test_anything_else_is_refused_with_examples_of_what_is_allowed(text: object) -> None:
+    with pytest.raises(ValueError, match="`250ms`, `2s` or `1m`"):
+        parse_duration(text)
+
+
+@unhurried
+@given(st.text())
+def test_no_text_leads_to_anything_but_seconds_or_a_value_error(text: str) -> None:
+    try:
+        seconds = parse_duration(text)
+    except ValueError:
+        return
+    assert seconds >= 0.0
+
+
+def test_a_delay_may_be_as_long_as_the_longest_but_no_longer() -> None:
+    assert parse_delay("30s") == MAX_DELAY_S == 30.0
+    for text in ("30.001s", "30001ms", "1m", "999999999m"):
+        with pytest.raises(ValueError, match="at most 30s"):
+            parse_delay(text)
+
+
+def test_the_longest_delay_can_be_made_shorter() -> None:
+    assert parse_delay("1.5s", longest_s=1.5) == 1.5
+    with pytest.raises(ValueError, match=r"at most 1\.5s"):
+        parse_delay("2s", longest_s=1.5)
+
+
+def test_a_delay_is_refused_for_its_form_before_its_length() -> None:
+    with pytest.raises(ValueError, match="has no unit"):
+        parse_delay(100)

@@ -1,0 +1,199 @@
+"""The house keeps its floors: a file imports from lower ones only, and opens with its law."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import mockware
+
+SOURCE = Path(mockware.__file__).parent
+
+# The floor of every file. One that is new finds its place here: the lowest above all that it imports.
+FLOORS = {
+    # facts and values
+    "durations": 0,
+    "exceptions": 0,
+    "interfaces": 0,
+    "messages": 0,
+    "statuses": 0,
+    "terminal": 0,
+    # one thing each, of those values
+    "conditions": 1,
+    "environment": 1,
+    "paths": 1,
+    "replies": 1,
+    "validation": 1,
+    # what is declared and looked up
+    "index": 2,
+    "rules": 2,
+    "triggers": 2,
+    "waiting": 2,
+    # all of it together
+    "bodies": 3,
+    "config": 3,
+    "reference": 3,
+    "engine": 4,
+    "installation": 5,
+    # the adapters, and the face
+    "asgi": 6,
+    "wsgi": 6,
+    "__init__": 7,
+    # the commands
+    "cli": 8,
+    "demo": 8,
+    "explanation": 8,
+    "review": 8,
+    "running": 8,
+    "targets": 8,
+    "__main__": 9,
+}
+
+FORBIDDEN_NAMES = {"utils", "helpers", "common", "base", "types", "constants"}
+
+FILES = sorted(SOURCE.rglob("*.py"))
+
+
+def parametrized(paths: list[Path]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("path", paths, ids=lambda path: path.relative_to(SOURCE).as_posix())
+
+
+each_file = parametrized(FILES)
+
+
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"), str(path))
+
+
+def is_for_type_checkers(node: ast.AST) -> bool:
+    """Whether this is `if TYPE_CHECKING:`, whose imports never run."""
+    if not isinstance(node, ast.If):
+        return False
+    test = node.test
+    name = test.id if isinstance(test, ast.Name) else test.attr if isinstance(test, ast.Attribute) else ""
+    return name == "TYPE_CHECKING"
+
+
+def nodes_that_run(node: ast.AST) -> Iterator[ast.AST]:
+    """Every node but those behind `if TYPE_CHECKING:`; imports inside of functions count."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and is_for_type_checkers(child):
+            for statement in child.orelse:
+                yield from nodes_that_run(statement)
+        else:
+            yield from nodes_that_run(child)
+
+
+def modules_of(node: ast.AST) -> Iterator[str]:
+    """The files of this package that an import statement names; `__init__` for the package itself."""
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            package, _, module = alias.name.partition(".")
+            if package == "mockware":
+                yield module or "__init__"
+    elif isinstance(node, ast.ImportFrom):
+        if node.level == 0:
+            package, _, module = (node.module or "").partition(".")
+            if package != "mockware":
+                return
+        else:
+            module = node.module or ""
+        if module:
+            yield module
+            return
+        for alias in node.names:
+            yield alias.name if (SOURCE / f"{alias.name}.py").exists() else "__init__"
+
+
+def imports_of(path: Path) -> set[str]:
+    return {module for node in nodes_that_run(tree_of(path)) for module in modules_of(node)}
+
+
+def test_there_are_files_to_look_at() -> None:
+    assert {"asgi", "engine", "rules"} <= {path.stem for path in FILES}
+
+
+def test_the_package_is_flat_and_every_file_has_its_floor() -> None:
+    assert [path for path in FILES if path.parent != SOURCE] == []
+    assert [path.stem for path in FILES if path.stem not in FLOORS] == []
+
+
+def test_every_floor_has_its_files() -> None:
+    assert sorted(FLOORS.keys() - {path.stem for path in FILES}) == []
+
+
+@each_file
+def test_a_file_imports_from_lower_floors_only(path: Path) -> None:
+    floor = FLOORS[path.stem]
+    upward = {
+        module: FLOORS[module]
+        for module in imports_of(path)
+        if FLOORS[module] > floor or (FLOORS[module] == floor and floor < 8)
+    }
+    assert upward == {}, f"{path.stem} is on floor {floor}"
+
+
+def test_the_commands_do_not_import_each_other_in_a_circle() -> None:
+    imported = {path.stem: {module for module in imports_of(path) if FLOORS[module] == 8} for path in FILES}
+    done: set[str] = set()
+    while ready := {name for name, modules in imported.items() if name not in done and modules <= done}:
+        done |= ready
+    assert sorted(imported.keys() - done) == []
+
+
+# Above the fifth, files are grouped by what they are: the adapters, the face, the commands.
+@parametrized([path for path in FILES if FLOORS.get(path.stem, 0) < 6])
+def test_a_file_stands_on_the_lowest_floor_that_it_can(path: Path) -> None:
+    below = [FLOORS[module] for module in imports_of(path)]
+    assert FLOORS[path.stem] == (max(below) + 1 if below else 0)
+
+
+@each_file
+def test_no_file_has_a_name_that_says_nothing(path: Path) -> None:
+    assert not set(path.relative_to(SOURCE).with_suffix("").parts) & FORBIDDEN_NAMES
+
+
+@each_file
+def test_a_file_opens_with_a_docstring(path: Path) -> None:
+    assert (ast.get_docstring(tree_of(path)) or "").strip()
+
+
+@each_file
+def test_nothing_is_checked_by_assert_which_vanishes_under_o(path: Path) -> None:
+    assert [node.lineno for node in ast.walk(tree_of(path)) if isinstance(node, ast.Assert)] == []
+
+
+# What the core may not do: floors 0 to 4 take values and return values.
+
+NOT_IN_THE_CORE = {"asyncio", "socket", "subprocess", "threading", "anyio", "asgiref", "wsgiref"}
+HOLDS_OR_WAITS = {"interfaces", "waiting", "bodies"}  # what the adapters share
+
+
+def outer_imports_of(path: Path) -> set[str]:
+    found = set()
+    for node in nodes_that_run(tree_of(path)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.add((node.module or "").partition(".")[0])
+    return found
+
+
+@parametrized([path for path in FILES if FLOORS.get(path.stem, 0) <= 4 and path.stem not in HOLDS_OR_WAITS])
+def test_the_core_neither_waits_nor_knows_an_interface(path: Path) -> None:
+    assert not outer_imports_of(path) & NOT_IN_THE_CORE
+
+
+# The commands hand on the process's own environment, too.
+@parametrized([path for path in FILES if FLOORS.get(path.stem, 0) < 8 and path.stem != "environment"])
+def test_the_environment_is_read_in_one_place(path: Path) -> None:
+    reads = [
+        node.lineno
+        for node in ast.walk(tree_of(path))
+        if (isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv"))
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "os"
+    ]
+    assert reads == []

@@ -1,0 +1,772 @@
+"""One table of requests through both adapters: each gives what is expected, and both give the same.
+
+The WSGI side stands under `wsgiref.validate` twice, around the middleware and around the wrapped app.
+What the two may differ in is `HOP_BY_HOP`, and that a websocket is ASGI's alone.
+"""
+
+import hashlib
+import json
+import logging
+import wsgiref.util
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from wsgiref.validate import validator
+
+import pytest
+from tests.by_hand import (
+    Answer,
+    Environ,
+    Receive,
+    Scope,
+    Send,
+    Sent,
+    Wire,
+    handshake_of,
+    over_asgi,
+    over_wsgi,
+    run,
+)
+
+from mockware import ASGIMockMiddleware, ConfigError, Rule, WSGIMockMiddleware
+from mockware.messages import HOP_BY_HOP, NOT_ON_HTTP_2
+from mockware.statuses import CATALOGUE, status_for
+
+CANONICAL = b'{"status": "accepted", "task_id": "abc-123"}'
+
+RULES = r"""
+never = ["/healthz", "/metrics/{rest:path}"]
+
+[[rules]]
+name  = "reports"
+match = "POST /reports"
+
+[[rules]]
+name  = "first"
+match = "GET /order/{which}"
+status = 410
+when  = { query = { first = "yes" } }
+
+[[rules]]
+name  = "exact"
+match = "GET /order/exact"
+status = 404
+
+[[rules]]
+name  = "second"
+match = "GET /order/{which}"
+status = 409
+
+[[rules]]
+name  = "item"
+match = "GET,PUT /items/{id:int}"
+status = 200
+json  = { id = 7, "ключ" = ["é", true, 1.5] }
+
+[[rules]]
+name  = "any"
+match = "/any"
+status = 204
+
+[[rules]]
+name  = "options"
+match = "OPTIONS /options"
+status = 200
+
+[[rules]]
+name  = "fields"
+match = "/fields"
+status = 200
+text  = "héllo\n"
+headers = { Set-Cookie = ["a=1; Path=/", "b=2"], X-Number = 7, X-Latin = "café", Cache-Control = "max-age=1" }
+
+[[rules]]
+name  = "file"
+match = "/file"
+status = 200
+file  = "page.html"
+
+[[rules]]
+name  = "connection"
+match = "/connection"
+status = 407
+headers = { Connection = "close", Keep-Alive = "timeout=5", TE = "trailers", Upgrade = "h2c", X-Kept = "yes" }
+
+[[rules]]
+name  = "empty"
+match = "/empty"
+status = 200
+text  = ""
+
+[[rules]]
+name  = "utf8"
+match = "/café/{name}"
+status = 418
+
+[[rules]]
+name  = "rest"
+match = "/bytes/{rest:path}"
+status = 451
+
+[[rules]]
+name  = "slash"
+match = "/a/b"
+status = 412
+
+[[rules]]
+match = "GET /sans nom/é"
+status = 423
+
+[[rules]]
+name  = "root"
+match = "/"
+status = 421
+
+[[rules]]
+name  = "past"
+match = "/past"
+expires = 2001-01-01T00:00:00Z
+
+[[rules]]
+name  = "future"
+match = "/future"
+expires = 2999-01-01T00:00:00+02:00
+
+[[rules]]
+name  = "seldom"
+match = "/seldom"
+probability = 0.0
+
+[[rules]]
+name  = "surely"
+match = "/surely"
+probability = 1.0
+
+[[rules]]
+name  = "host"
+match = "/when/host"
+when  = { host = "api.test" }
+
+[[rules]]
+name  = "query"
+match = "/when/query"
+when  = { query = { expand = "full text", page = ["1", "2"] } }
+
+[[rules]]
+name  = "headers"
+match = "/when/headers"
+when  = { headers = { X-Tenant = { regex = "^acme-[0-9]+$" }, Accept = { contains = "json" } } }
+
+[[rules]]
+name  = "absent"
+match = "/when/absent"
+when  = { headers = { authorization = { present = false }, x-mode = { not = ["live", "prod"] } } }
+
+[[rules]]
+name  = "cookies"
+match = "/when/cookies"
+when  = { cookies = { session = "a b", theme = { present = true } } }
+
+[[rules]]
+name  = "type"
+match = "/when/type"
+when  = { headers = { content-type = { present = false } } }
+
+[[rules]]
+name  = "json"
+match = "POST /when/json"
+when  = { json = { kind = "pdf", pages = [1, { n = 2 }], deep = { ok = true } } }
+
+[[rules]]
+name  = "anyjson"
+match = "POST /when/json"
+when  = { json = { kind = "txt" }, headers = { x-second = "1" } }
+status = 503
+
+[[rules]]
+name  = "legacy-health"
+match = "/legacy/health"
+passthrough = true
+
+[[rules]]
+name  = "legacy"
+match = "/legacy/{rest:path}"
+status = 410
+"""
+
+SETUPS: dict[str, tuple[str, Mapping[str, str]]] = {
+    "plain": ("", {"MOCKWARE_SERVICE": "shop"}),
+    "keyed": ("", {"MOCKWARE_KEY": "sesame", "MOCKWARE_SERVICE": "shop"}),
+    "limited": (
+        '[trigger]\nstatuses = [200, 503]\npaths = ["/open/"]\nmax_delay = "10ms"\nstatus_header = "X-Ask"\n',
+        {},
+    ),
+    "triggerless": ("[trigger]\nenabled = false\n", {}),
+}
+
+
+@dataclass(frozen=True)
+class Mock:
+    """The mock that is expected: its status, the rule that gave it, its body, some of its fields.
+
+    A body of None is the default one of the status; `quotes` must stand in a problem's detail.
+    """
+
+    status: int
+    rule: str
+    body: bytes | None = None
+    fields: Mapping[str, list[str]] = field(default_factory=dict)
+    quotes: str = ""
+
+
+@dataclass(frozen=True)
+class Reached:
+    """The app is expected to see this path, mount and body."""
+
+    path: str
+    mount: str = ""
+    body: bytes = b""
+
+
+@dataclass(frozen=True)
+class Row:
+    says: str
+    sent: Sent
+    expected: Mock | Reached
+    setup: str = "plain"
+
+
+def get(target: str, **more: Any) -> Sent:
+    return Sent("GET", target, **more)
+
+
+def post(target: str, *body: bytes, **more: Any) -> Sent:
+    return Sent("POST", target, body=body, **more)
+
+
+def asked(value: str, target: str = "/", **more: Any) -> Sent:
+    return Sent("GET", target, headers=[("X-Mock-Status", value)], **more)
+
+
+def carrying(*headers: tuple[str, str], target: str = "/free") -> Sent:
+    return Sent("GET", target, headers=headers)
+
+
+def refusing(says: str, sent: Sent, quotes: str, setup: str = "plain") -> Row:
+    return Row(says, sent, Mock(400, "trigger", quotes=quotes), setup)
+
+
+JSON = {"content-type": ["application/json"]}
+VARY = {"vary": ["X-Mock-Status"]}
+WANTED = b'{"kind": "pdf", "pages": [1, {"n": 2, "m": 3}], "deep": {"ok": true, "more": null}, "extra": []}'
+
+ROWS = [
+    # matching: method and path
+    Row("the canonical 202", post("/reports"), Mock(202, "reports", CANONICAL, JSON)),
+    Row("a body makes no difference", post("/reports", b"x" * 9), Mock(202, "reports", CANONICAL)),
+    Row("a body in pieces is no different", post("/reports", b"ab", b"", b"c"), Mock(202, "reports")),
+    Row("a query makes no difference", post("/reports", query="a=1&a=2"), Mock(202, "reports")),
+    Row("another method reaches the app", get("/reports"), Reached("/reports")),
+    Row("a slash at the end is another path", post("/reports/"), Reached("/reports/")),
+    Row("two slashes are another path", post("//reports"), Reached("//reports")),
+    Row("a method in lower case is another one", Sent("post", "/reports"), Reached("/reports")),
+    Row("an unknown method reaches the app", Sent("BREW", "/reports"), Reached("/reports")),
+    Row("a longer path reaches the app", get("/items/1/2"), Reached("/items/1/2")),
+    Row("a converter holds", get("/items/12"), Mock(200, "item", None)),
+    Row("a converter refuses", get("/items/x2"), Reached("/items/x2")),
+    Row("the second of two methods matches", Sent("PUT", "/items/1"), Mock(200, "item")),
+    Row("GET answers HEAD", Sent("HEAD", "/items/12"), Mock(200, "item", b"")),
+    Row("POST does not answer HEAD", Sent("HEAD", "/reports"), Reached("/reports")),
+    Row("no method means GET", get("/any"), Mock(204, "any", b"", {"content-length": []})),
+    Row("no method means DELETE", Sent("DELETE", "/any"), Mock(204, "any")),
+    Row("no method means any at all", Sent("BREW", "/any"), Mock(204, "any")),
+    Row("no method means HEAD", Sent("HEAD", "/any"), Mock(204, "any")),
+    Row("no method means OPTIONS", Sent("OPTIONS", "/any"), Mock(204, "any")),
+    Row("file order decides", get("/order/x", query="first=yes"), Mock(410, "first")),
+    Row(
+        "an exact path yields to a template above", get("/order/exact", query="first=yes"), Mock(410, "first")
+    ),
+    Row("an exact path wins over a template below", get("/order/exact"), Mock(404, "exact")),
+    Row("what the first refuses the second takes", get("/order/x"), Mock(409, "second")),
+    Row("a passthrough rule is an exception", get("/legacy/health"), Reached("/legacy/health")),
+    Row("beside the exception the rule holds", get("/legacy/health/x"), Mock(410, "legacy")),
+    Row("an expired rule does not match", get("/past"), Reached("/past")),
+    Row("a rule that ends later matches", get("/future"), Mock(202, "future")),
+    Row("a probability of 0 never answers", get("/seldom"), Reached("/seldom")),
+    Row("a probability of 1 always answers", get("/surely"), Mock(202, "surely")),
+    # paths as bytes
+    Row("UTF-8 in a path", get("/caf%C3%A9/x"), Mock(418, "utf8")),
+    Row("Latin-1 in a path is malformed", get("/caf%E9/x"), Reached("/caf\ufffd/x")),
+    Row("malformed bytes fit a parameter", get("/caf%C3%A9/%FF"), Mock(418, "utf8")),
+    Row("malformed bytes fit the rest of a path", get("/bytes/%FF/%C3"), Mock(451, "rest")),
+    Row("an overlong code reaches the app", get("/%C0%AFreports"), Reached("/\ufffd\ufffdreports")),
+    Row("a NUL fits a parameter", get("/caf%C3%A9/%00"), Mock(418, "utf8")),
+    Row("a newline fits a parameter", get("/caf%C3%A9/%0A"), Mock(418, "utf8")),
+    Row("a newline at the end is no match", post("/reports%0A"), Reached("/reports\n")),
+    Row("a newline does not fit `path`", get("/bytes/%0A"), Reached("/bytes/\n")),
+    Row("an encoded slash is a slash", get("/a%2Fb"), Mock(412, "slash")),
+    Row("an encoded letter is the letter", post("/%72eports"), Mock(202, "reports")),
+    Row("an encoded percent sign stays one", get("/a%252Fb"), Reached("/a%2Fb")),
+    Row("a rule without a name", get("/sans%20nom/%C3%A9"), Mock(423, "GET /sans nom/%C3%A9")),
+    # mounts
+    Row("a mount is taken off", post("/api/reports", mount="/api"), Mock(202, "reports")),
+    Row("a mount of two segments", post("/api/v1/reports", mount="/api/v1"), Mock(202, "reports")),
+    Row("the mount itself is the root", get("/api", mount="/api"), Mock(421, "root")),
+    Row("the mount with a slash is the root", get("/api/", mount="/api"), Mock(421, "root")),
+    Row("a mount beyond ASCII", post("/%C3%A9/reports", mount="/é"), Mock(202, "reports")),
+    Row("behind a mount the app is reached", get("/api/x", mount="/api"), Reached("/x", "/api")),
+    Row("a mount does not match", get("/legacy/x", mount="/legacy"), Reached("/x", "/legacy")),
+    Row(
+        "never holds behind a mount", asked("503", "/api/healthz", mount="/api"), Reached("/healthz", "/api")
+    ),
+    # what a reply carries
+    Row(
+        "JSON beyond ASCII",
+        get("/items/1"),
+        Mock(
+            200,
+            "item",
+            rb'{"id": 7, "\u043a\u043b\u044e\u0447": ["\u00e9", true, 1.5]}',
+            {"content-type": ["application/json"], "content-length": ["60"]},
+        ),
+    ),
+    Row(
+        "text and repeated fields",
+        get("/fields"),
+        Mock(
+            200,
+            "fields",
+            "héllo\n".encode(),
+            {
+                "set-cookie": ["a=1; Path=/", "b=2"],
+                "x-number": ["7"],
+                "x-latin": ["café"],
+                "cache-control": ["max-age=1"],
+                "content-type": ["text/plain; charset=utf-8"],
+                "content-length": ["7"],
+            },
+        ),
+    ),
+    Row(
+        "HEAD of text",
+        Sent("HEAD", "/fields"),
+        Mock(200, "fields", b"", {"content-length": ["7"], "cache-control": ["max-age=1"]}),
+    ),
+    Row("a file", get("/file"), Mock(200, "file", b"<p>\xc3\xa9", {"content-type": ["text/html"]})),
+    Row("empty text", get("/empty"), Mock(200, "empty", b"", {"content-length": ["0"]})),
+    Row("fields of the connection", get("/connection"), Mock(407, "connection", None, {"x-kept": ["yes"]})),
+    # conditions
+    Row("another host", get("/when/host"), Reached("/when/host")),
+    Row("both of a query", get("/when/query", query="page=2&expand=full+text"), Mock(202, "query")),
+    Row("an encoded query", get("/when/query", query="%70age=%31&expand=full%20text"), Mock(202, "query")),
+    Row(
+        "any value of a query", get("/when/query", query="page=9&page=1&expand=full+text"), Mock(202, "query")
+    ),
+    Row("half of a query", get("/when/query", query="page=1"), Reached("/when/query")),
+    Row(
+        "a query of raw bytes", get("/when/query", query="é=\xff&page=1&expand=full text"), Mock(202, "query")
+    ),
+    Row(
+        "conditions on headers",
+        carrying(("X-Tenant", "acme-42"), ("Accept", "text/html, application/json"), target="/when/headers"),
+        Mock(202, "headers"),
+    ),
+    Row(
+        "a repeated header counts as joined",
+        carrying(
+            ("X-Tenant", "acme-42"), ("Accept", "text/html"), ("Accept", "a/json"), target="/when/headers"
+        ),
+        Mock(202, "headers"),
+    ),
+    Row(
+        "a repeated header is no longer the one",
+        carrying(("X-Tenant", "acme-4"), ("X-Tenant", "acme-2"), ("Accept", "json"), target="/when/headers"),
+        Reached("/when/headers"),
+    ),
+    Row(
+        "a value too long for an expression",
+        carrying(("X-Tenant", "acme-" + "1" * 1100), ("Accept", "json"), target="/when/headers"),
+        Reached("/when/headers"),
+    ),
+    Row("absent headers", get("/when/absent"), Mock(202, "absent")),
+    Row(
+        "a header that is none of two", carrying(("X-Mode", "x"), target="/when/absent"), Mock(202, "absent")
+    ),
+    Row("one of two", carrying(("X-Mode", "prod"), target="/when/absent"), Reached("/when/absent")),
+    Row("present", carrying(("Authorization", ""), target="/when/absent"), Reached("/when/absent")),
+    Row("no Content-Type", get("/when/type"), Mock(202, "type")),
+    Row("a Content-Type", carrying(("Content-Type", "a/b"), target="/when/type"), Reached("/when/type")),
+    Row(
+        "cookies",
+        carrying(("Cookie", 'x=1; session="a b"; theme='), target="/when/cookies"),
+        Mock(202, "cookies"),
+    ),
+    Row(
+        "half of the cookies",
+        carrying(("Cookie", "theme=1"), target="/when/cookies"),
+        Reached("/when/cookies"),
+    ),
+    Row(
+        "malformed cookies",
+        carrying(("Cookie", ";=;,\xff"), target="/when/cookies"),
+        Reached("/when/cookies"),
+    ),
+    Row("a deep subset of JSON", post("/when/json", WANTED), Mock(202, "json", CANONICAL)),
+    Row("the same in pieces", post("/when/json", WANTED[:9], b"", WANTED[9:]), Mock(202, "json")),
+    Row("other JSON", post("/when/json", b'{"kind": 1}'), Reached("/when/json", body=b'{"kind": 1}')),
+    Row(
+        "true is not 1",
+        post("/when/json", WANTED.replace(b"true", b"1")),
+        Reached("/when/json", body=WANTED.replace(b"true", b"1")),
+    ),
+    Row("no JSON", post("/when/json", b"kind=", b"pdf"), Reached("/when/json", body=b"kind=pdf")),
+    Row("a JSON scalar", post("/when/json", b"null"), Reached("/when/json", body=b"null")),
+    Row("no UTF-8", post("/when/json", b'{"kind": "\xff"}'), Reached("/when/json", body=b'{"kind": "\xff"}')),
+    Row("no body", post("/when/json"), Reached("/when/json")),
+    Row(
+        "the second rule with a body",
+        Sent("POST", "/when/json", headers=[("X-Second", "1")], body=[b'{"kind":', b' "txt"}']),
+        Mock(503, "anyjson"),
+    ),
+    # triggers
+    Row("a trigger", asked("503", "/free"), Mock(503, "trigger", fields=VARY)),
+    Row("a trigger with blanks", asked(" \t503 ", "/free"), Mock(503, "trigger")),
+    Row("a trigger for 202", asked("202", "/free"), Mock(202, "trigger", CANONICAL, {**JSON, **VARY})),
+    Row(
+        "a trigger on HEAD",
+        Sent("HEAD", "/free", headers=[("X-Mock-Status", "404")]),
+        Mock(404, "trigger", b""),
+    ),
+    Row(
+        "a trigger with a body",
+        Sent("PUT", "/x", headers=[("x-mock-status", "409")], body=[b"ab", b"c"]),
+        Mock(409, "trigger"),
+    ),
+    Row("a trigger wins over a rule", asked("404", "/any"), Mock(404, "trigger")),
+    Row("passthrough skips every rule", asked("passthrough", "/any"), Reached("/any")),
+    Row("weights of nothing", asked("503:0, passthrough:1.0", "/any"), Reached("/any")),
+    Row("weights of all", asked("503:2,passthrough:0", "/free"), Mock(503, "trigger")),
+    Row("a list of one status", asked("503, 503,503:3", "/free"), Mock(503, "trigger")),
+    Row(
+        "a repeated trigger is a list",
+        carrying(("X-Mock-Status", "503:0"), ("X-Mock-Status", "404:1")),
+        Mock(404, "trigger"),
+    ),
+    Row("a status that nobody has registered", asked("299", "/free"), Mock(299, "trigger", fields=VARY)),
+    Row("a rule by its name", carrying(("X-Mock-Name", "item")), Mock(200, "item", fields={"vary": []})),
+    Row("a rule by its name with blanks", carrying(("X-Mock-Name", " item ")), Mock(200, "item")),
+    Row(
+        "a rule's name on HEAD", Sent("HEAD", "/x", headers=[("X-Mock-Name", "item")]), Mock(200, "item", b"")
+    ),
+    Row("a rule with a condition by its name", carrying(("X-Mock-Name", "json")), Mock(202, "json")),
+    Row("a seldom rule by its name", carrying(("X-Mock-Name", "seldom")), Mock(202, "seldom")),
+    Row(
+        "an exception by its name", carrying(("X-Mock-Name", "legacy-health"), target="/any"), Reached("/any")
+    ),
+    Row(
+        "a status wins over a name",
+        carrying(("X-Mock-Name", "item"), ("X-Mock-Status", "404")),
+        Mock(404, "trigger"),
+    ),
+    Row(
+        "a name wins over baggage",
+        carrying(("X-Mock-Name", "item"), ("baggage", "mock.shop=500")),
+        Mock(200, "item"),
+    ),
+    Row(
+        "baggage wins over a rule",
+        carrying(("baggage", "a=1, mock.shop=500;p=1"), target="/any"),
+        Mock(500, "trigger"),
+    ),
+    Row("encoded baggage", carrying(("baggage", "mock.shop = %35%30%33 ;x")), Mock(503, "trigger")),
+    Row("repeated baggage", carrying(("baggage", "a=1"), ("baggage", "mock.shop=503")), Mock(503, "trigger")),
+    Row("foreign baggage", carrying(("baggage", "mock.cart=503,;=,=,mock.shopp=1")), Reached("/free")),
+    Row("a delay of nothing", carrying(("X-Mock-Delay", "0s"), target="/any"), Mock(204, "any")),
+    Row("a delay of nothing for the app", carrying(("X-Mock-Delay", "0ms")), Reached("/free")),
+    Row(
+        "never beats a rule by its name",
+        carrying(("X-Mock-Name", "item"), target="/healthz"),
+        Reached("/healthz"),
+    ),
+    Row("never beats a status", asked("503", "/metrics/a/b"), Reached("/metrics/a/b")),
+    Row("never beats a malformed trigger", asked("x", "/healthz"), Reached("/healthz")),
+    Row("behind never", asked("503", "/healthz/"), Mock(503, "trigger")),
+    # malformed triggers
+    refusing("a sign", asked("+202", "/free"), "'+202'"),
+    refusing("two digits", asked("20"), "'20'"),
+    refusing("four digits", asked("2020"), "'2020'"),
+    refusing("a digit that is none", asked("2\xb32"), r"'2\xb32'"),
+    refusing("nothing", asked("", "/free"), "''"),
+    refusing("a status below 200", asked("199", "/any"), "'199'"),
+    refusing("a status above 599", asked("600"), "'600'"),
+    refusing("an empty item", asked("202,"), "'202,'"),
+    refusing("no weight", asked("202:"), "'202:'"),
+    refusing("a negative weight", asked("202:-1"), "'202:-1'"),
+    refusing("weights of nothing at all", asked("202:0,503:0"), "'202:0,503:0'"),
+    refusing("not a number", asked("202:nan"), "'202:nan'"),
+    refusing("case matters", asked("Passthrough"), "'Passthrough'"),
+    refusing("a megabyte", asked("2" * 1_000_000), "'" + "2" * 60),
+    refusing("markup", asked("<script>\x80"), r"'<script>\x80'"),
+    refusing("a wrong trigger on HEAD", Sent("HEAD", "/", headers=[("X-Mock-Status", "x")]), "'x'"),
+    refusing("a rule that is not there", carrying(("X-Mock-Name", "itme")), "did you mean `item`"),
+    refusing("two names", carrying(("X-Mock-Name", "item"), ("X-Mock-Name", "any")), "'item,any'"),
+    refusing("no name", carrying(("X-Mock-Name", "")), "''"),
+    refusing("a rule that has expired", carrying(("X-Mock-Name", "past")), "expired"),
+    refusing("a bare number", carrying(("X-Mock-Delay", "5")), "'5'"),
+    refusing("a delay that is too long", carrying(("X-Mock-Delay", "31s")), "30s"),
+    refusing(
+        "a bad delay beside a good status", carrying(("X-Mock-Delay", "x"), ("X-Mock-Status", "202")), "'x'"
+    ),
+    refusing("malformed baggage of ours", carrying(("baggage", "mock.shop=%FF")), r"'\ufffd'"),
+    refusing("empty baggage of ours", carrying(("baggage", "mock.shop=")), "''"),
+    # preflights
+    Row(
+        "a preflight is the app's own",
+        Sent("OPTIONS", "/any", headers=[("Access-Control-Request-Method", "PUT")]),
+        Reached("/any"),
+    ),
+    Row(
+        "unless a rule lists OPTIONS",
+        Sent("OPTIONS", "/options", headers=[("Access-Control-Request-Method", "PUT")]),
+        Mock(200, "options"),
+    ),
+    Row("GET does not answer OPTIONS", Sent("OPTIONS", "/items/1"), Reached("/items/1")),
+    # a key
+    Row("no key", asked("503", "/free"), Reached("/free"), "keyed"),
+    Row("no key on a rule's path", asked("503", "/any"), Mock(204, "any"), "keyed"),
+    Row("a wrong key", carrying(("X-Mock-Status", "x"), ("X-Mock-Key", "Sesame")), Reached("/free"), "keyed"),
+    Row(
+        "a key beyond Latin-1's ASCII",
+        carrying(("X-Mock-Status", "503"), ("X-Mock-Key", "\xff")),
+        Reached("/free"),
+        "keyed",
+    ),
+    Row(
+        "the key", carrying(("X-Mock-Status", "503"), ("X-Mock-Key", "sesame")), Mock(503, "trigger"), "keyed"
+    ),
+    refusing(
+        "the key opens refusals too",
+        carrying(("X-Mock-Status", "x"), ("X-Mock-Key", "sesame")),
+        "'x'",
+        "keyed",
+    ),
+    Row(
+        "baggage has no key",
+        carrying(("baggage", "mock.shop=503"), ("X-Mock-Key", "sesame")),
+        Reached("/free"),
+        "keyed",
+    ),
+    # [trigger]
+    Row("the usual name is not heeded", asked("503", "/open/x"), Reached("/open/x"), "limited"),
+    Row(
+        "another name is",
+        carrying(("X-Ask", "503"), target="/open/x"),
+        Mock(503, "trigger", fields={"vary": ["X-Ask"]}),
+        "limited",
+    ),
+    Row("not on another path", carrying(("X-Ask", "503"), target="/open"), Reached("/open"), "limited"),
+    refusing("not another status", carrying(("X-Ask", "503,404"), target="/open/"), "200, 503", "limited"),
+    refusing("not a longer delay", carrying(("X-Mock-Delay", "11ms"), target="/open/"), "0.01s", "limited"),
+    Row("triggers are off", asked("503", "/free"), Reached("/free"), "triggerless"),
+    Row("rules are not", carrying(("X-Mock-Name", "item"), target="/any"), Mock(204, "any"), "triggerless"),
+]
+
+
+def told(method: str, path: str, mount: str, query: str, body: bytes) -> bytes:
+    """What the app says that it saw."""
+    seen = {"method": method, "path": path, "mount": mount, "query": query}
+    return json.dumps({**seen, "body": hashlib.sha256(body).hexdigest()}).encode()
+
+
+async def asgi_app(scope: Scope, receive: Receive, send: Send) -> None:
+    body, more = b"", True
+    while more:
+        event = await receive()
+        assert event["type"] == "http.request"
+        body += event["body"]
+        more = event["more_body"]
+    path = scope["path"].removeprefix(scope["root_path"])
+    content = told(scope["method"], path, scope["root_path"], scope["query_string"].decode("latin-1"), body)
+    headers = [(b"content-type", b"application/json"), (b"x-app", b"reached")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": content})
+
+
+def wsgi_app(environ: Environ, start_response: Any) -> Iterable[bytes]:
+    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    path = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace")
+    mount = environ["SCRIPT_NAME"].encode("latin-1").decode()
+    content = told(environ["REQUEST_METHOD"], path, mount, environ["QUERY_STRING"], body)
+    start_response("200 OK", [("Content-Type", "application/json"), ("X-App", "reached")])
+    return [content]
+
+
+@dataclass(frozen=True)
+class Both:
+    """The two adapters in front of apps that say what they saw, with the same configuration."""
+
+    asgi: Any
+    wsgi: Any
+
+    @classmethod
+    def wrapping(cls, rules: Any, environ: Mapping[str, str] | None = None) -> "Both":
+        how: dict[str, Any] = {"rules": rules, "enabled": True, "environ": environ or {}}
+        return cls(ASGIMockMiddleware(asgi_app, **how), WSGIMockMiddleware(validator(wsgi_app), **how))
+
+    def answers(self, sent: Sent) -> tuple[Answer, Answer]:
+        """From ASGI and from WSGI; equal but for what WSGI must leave out."""
+        asgi, wsgi = over_asgi(self.asgi, sent), over_wsgi(self.wsgi, sent)
+        assert wsgi == asgi.without(HOP_BY_HOP)
+        return asgi, wsgi
+
+
+@pytest.fixture(scope="module")
+def setups(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Both]:
+    folder = tmp_path_factory.mktemp("rules")
+    (folder / "page.html").write_bytes("<p>é".encode())
+
+    def written(name: str, text: str) -> Path:
+        path = folder / f"{name}.toml"
+        path.write_text(RULES + text, "utf-8")
+        return path
+
+    return {name: Both.wrapping(written(name, text), environ) for name, (text, environ) in SETUPS.items()}
+
+
+@pytest.mark.filterwarnings("ignore:Unknown REQUEST_METHOD")  # wsgiref.validate's, of BREW and post
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.says)
+def test_both_adapters_give_what_the_table_expects(
+    row: Row, setups: dict[str, Both], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "mockware")
+    method, head = row.sent.method, row.sent.method == "HEAD"
+    asgi, _ = setups[row.setup].answers(row.sent)
+    lines = [record.getMessage() for record in caplog.records]
+    expected = row.expected
+    if isinstance(expected, Reached):
+        assert lines == []
+        assert asgi.status == 200
+        assert asgi.all("x-app") == ["reached"]
+        assert asgi.all("x-mock-rule") == []
+        assert asgi.body == told(method, expected.path, expected.mount, row.sent.query, expected.body)
+        return
+    body = expected.body
+    assert asgi.status == expected.status
+    assert asgi.one("x-mock-rule") == expected.rule
+    assert asgi.all("x-app") == []
+    if "cache-control" not in expected.fields:
+        assert asgi.one("cache-control") == "no-store"
+    for name, values in expected.fields.items():
+        assert asgi.all(name) == sorted(values)
+    if head:
+        assert asgi.body == b""
+    elif expected.quotes:
+        assert asgi.one("content-type") == "application/problem+json"
+        detail = json.loads(asgi.body)["detail"]
+        assert expected.quotes in detail
+        assert detail.isprintable()
+        assert len(asgi.body) < 1000
+    elif body is not None:
+        assert asgi.body == body
+    elif expected.rule in ("trigger", "second", "reports"):
+        assert asgi.body == status_for(expected.status).default_body
+    assert len(lines) == 2
+    assert lines[0] == lines[1], "the two adapters tell of the same mock in different words"
+    assert f"{expected.status} by rule" in lines[0]
+
+
+@pytest.mark.parametrize("status", CATALOGUE)
+@pytest.mark.parametrize("by", ["rule", "trigger"])
+def test_every_registered_status_is_a_valid_response_on_both_sides(status: int, by: str) -> None:
+    both = Both.wrapping([Rule("/mock", name="the-rule", status=status)])
+    headers = [("X-Mock-Status", str(status))] if by == "trigger" else []
+    sent = Sent("GET", "/free" if by == "trigger" else "/mock", headers=headers, body=[b"abc"])
+    known = status_for(status)
+    asgi, _ = both.answers(sent)
+    assert asgi.status == status
+    assert asgi.body == known.default_body
+    if status in (204, 304):
+        assert asgi.all("content-length") == asgi.all("content-type") == []
+    else:
+        assert asgi.one("content-length") == str(len(asgi.body))
+        assert asgi.one("content-type") == known.default_media_type
+    assert asgi.one("x-mock-rule") == ("trigger" if by == "trigger" else "the-rule")
+    assert asgi.one("cache-control") == "no-store"
+    assert asgi.all("vary") == (["X-Mock-Status"] if by == "trigger" else [])
+    for name, value in known.headers:
+        assert asgi.all(name.lower()) == [value]
+
+    head, _ = both.answers(Sent("HEAD", sent.target, headers=headers))
+    assert head == Answer(asgi.status, asgi.fields, b"")
+
+
+def test_every_status_that_can_be_asked_for_is_given_by_both_sides() -> None:
+    both = Both.wrapping(None)
+    for status in range(200, 600):
+        asgi, _ = both.answers(asked(str(status)))
+        assert asgi.status == status
+        assert asgi.one("x-mock-rule") == "trigger"
+
+
+def test_the_fields_that_wsgi_leaves_out_are_those_that_wsgiref_refuses() -> None:
+    assert all(map(wsgiref.util.is_hop_by_hop, HOP_BY_HOP))
+    candidates = ["connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailers"]
+    assert {*candidates, "upgrade"} == HOP_BY_HOP
+
+
+def test_each_field_of_the_connection_stands_on_asgi_and_not_on_wsgi() -> None:
+    headers = {name.title(): "a" for name in sorted(HOP_BY_HOP)}
+    both = Both.wrapping([Rule("/mock", headers=headers)])
+    asgi, wsgi = both.answers(get("/mock"))
+    for name in HOP_BY_HOP:
+        assert asgi.all(name) == ["a"]
+        assert wsgi.all(name) == []
+
+
+@pytest.mark.parametrize("version", ["2", "2.0", "3"])
+def test_fields_of_the_connection_are_absent_from_http_2_and_3(version: str) -> None:
+    headers = dict.fromkeys(sorted(HOP_BY_HOP), "a")
+    both = Both.wrapping([Rule("/mock", headers=headers), Rule("/upgrade", status=426)])
+    answer = over_asgi(both.asgi, get("/mock", http_version=version))
+    for name in HOP_BY_HOP:
+        assert answer.all(name) == ([] if name in NOT_ON_HTTP_2 else ["a"])
+    # A 407 is as good on HTTP/2 as before: its field is no connection's.
+    assert over_asgi(both.asgi, asked("407", http_version=version)).one("proxy-authenticate")
+    upgrade = over_asgi(both.asgi, get("/upgrade", http_version=version))
+    assert upgrade.status == 426
+    assert upgrade.all("upgrade") == upgrade.all("connection") == []
+
+
+@pytest.mark.parametrize("name", ["connection", "proxy-connection", "keep-alive", "te", "upgrade"])
+def test_no_field_that_makes_an_http_2_message_malformed_is_sent(name: str) -> None:
+    # RFC 9113 section 8.2.2 lists these, and Transfer-Encoding, which no rule may set.
+    both = Both.wrapping([Rule("/mock", headers={name: "a"})])
+    assert over_asgi(both.asgi, get("/mock", http_version="2")).all(name) == []
+
+
+def test_a_value_that_pep_3333_forbids_does_not_come_out_of_a_rule() -> None:
+    # PEP 3333: "must not include any control characters"; the validator looks for them.
+    try:
+        both = Both.wrapping([Rule("/mock", headers={"X-Columns": "a\tb"})])
+    except ConfigError:
+        return
+    assert over_wsgi(both.wsgi, get("/mock")).status == 202
+
+
+def test_a_websocket_handshake_is_refused_with_the_mock_that_a_get_would_get(
+    setups: dict[str, Both],
+) -> None:
+    both = setups["plain"]
+    requests = [get("/items/1"), get("/fields"), get("/any"), asked("503"), asked("x"), asked("426")]
+    for sent in requests:
+        wire = Wire([{"type": "websocket.connect"}])
+        scope = handshake_of(sent, extensions={"websocket.http.response": {}})
+        run(both.asgi(scope, wire.receive, wire.send))
+        assert wire.answer == both.answers(sent)[0]
+
+
+def test_a_host_with_its_port_and_without_matches_on_both_sides() -> None:
+    both = Both.wrapping([Rule("/a", when={"host": "mock.test"}), Rule("/b", when={"host": "mock.test:80"})])
+    assert both.answers(get("/a"))[0].status == 202
+    assert both.answers(get("/b"))[0].status == 200

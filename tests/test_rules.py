@@ -1,0 +1,388 @@
+"""A rule that exists is valid; it matches where there is no difference, and gives its own reply."""
+
+import dataclasses
+import mimetypes
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import mockware
+from mockware import rules
+from mockware.exceptions import ConfigError
+from mockware.messages import Request
+from mockware.rules import RULE_KEYS, WHEN_KEYS, Delay, Rule, parse_match, parse_rule_delay
+
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a loaded machine is no failure
+
+CANONICAL = b'{"status": "accepted", "task_id": "abc-123"}'
+
+
+def fields(rule: Rule) -> dict[str, str]:
+    return {name.lower(): value for name, value in rule.reply("r").headers}
+
+
+# `match`
+
+
+@pytest.mark.parametrize(
+    ("text", "methods", "path"),
+    [
+        ("/reports", None, "/reports"),
+        ("POST /reports", {"POST"}, "/reports"),
+        ("GET /reports", {"GET", "HEAD"}, "/reports"),
+        ("HEAD /reports", {"HEAD"}, "/reports"),
+        ("PUT,PATCH /a/{id:int}", {"PUT", "PATCH"}, "/a/{id:int}"),
+        ("get,Post /reports", {"GET", "HEAD", "POST"}, "/reports"),
+        ("OPTIONS /reports", {"OPTIONS"}, "/reports"),
+        ("PROPFIND,M-SEARCH /", {"PROPFIND", "M-SEARCH"}, "/"),
+        ("  POST   /reports  ", {"POST"}, "/reports"),
+        ("POST/reports", {"POST"}, "/reports"),
+        ("/a b", None, "/a b"),
+        ("//", None, "//"),
+    ],
+)
+def test_a_match_is_a_list_of_methods_and_a_path(text: str, methods: set[str] | None, path: str) -> None:
+    match = parse_match(text)
+    assert match.methods == methods
+    assert match.template.text == path
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "POST",
+        "reports",
+        "POST reports",
+        "GET POST /x",
+        "GET, POST /x",
+        ",GET /x",
+        "GET, /x",
+        "GÉT /x",
+        "(x) /x",
+    ],
+)
+def test_a_text_that_is_no_match_is_refused_with_the_form_of_one(text: str) -> None:
+    with pytest.raises(ValueError, match=r"expected `\[METHOD\[,METHOD\.\.\.\]\] /path`"):
+        parse_match(text)
+
+
+@unhurried
+@given(st.text())
+def test_no_text_leads_to_anything_but_a_match_or_a_value_error(text: str) -> None:
+    try:
+        match = parse_match(text)
+    except ValueError:
+        return
+    assert match.template.text.startswith("/")
+    assert match.methods is None or match.methods == {method.upper() for method in match.methods}
+
+
+PREFLIGHT = {"access-control-request-method": "POST", "origin": "https://a.example"}
+
+
+@pytest.mark.parametrize(
+    ("text", "method", "headers", "matches"),
+    [
+        ("/x", "GET", {}, True),
+        ("/x", "PROPFIND", {}, True),
+        ("/x", "OPTIONS", {}, True),
+        ("/x", "OPTIONS", PREFLIGHT, False),
+        ("/x", "POST", PREFLIGHT, True),
+        ("OPTIONS /x", "OPTIONS", PREFLIGHT, True),
+        ("POST,OPTIONS /x", "OPTIONS", PREFLIGHT, True),
+        ("POST /x", "OPTIONS", PREFLIGHT, False),
+        ("GET /x", "HEAD", {}, True),
+        ("HEAD /x", "GET", {}, False),
+        ("POST /x", "post", {}, False),
+    ],
+)
+def test_a_rule_without_methods_leaves_preflights_alone_and_get_answers_head(
+    text: str, method: str, headers: dict[str, str], matches: bool
+) -> None:
+    difference = Rule(text).difference(Request(method, "/x", headers=headers))
+    assert (difference is None) is matches
+    if difference is not None:
+        assert difference.field == "method"
+
+
+# The difference
+
+
+def test_a_rule_matches_where_path_method_conditions_and_body_agree_and_names_the_first_that_differs() -> (
+    None
+):
+    rule = Rule("POST /reports/{id:int}", when={"query": {"expand": "full"}, "json": {"a": 1}})
+    agreeing: dict[str, Any] = {
+        "method": "POST",
+        "path": "/reports/7",
+        "query_string": "expand=full",
+        "body": b'{"a": 1}',
+    }
+    assert rule.difference(Request(**agreeing)) is None
+    other = {"path": "/reports/x", "method": "PUT", "query_string": "", "body": b"{}"}
+    expected = {
+        "path": "path",
+        "method": "method",
+        "query_string": "when.query.expand",
+        "body": "when.json.a",
+    }
+    differing = dict(agreeing)
+    for part in reversed(other):
+        differing[part] = other[part]
+        difference = rule.difference(Request(**differing))
+        assert difference is not None
+        assert difference.field == expected[part]
+
+
+@pytest.mark.parametrize(("match", "path"), [("/reports", "/reports/"), ("/r/{id}/", "/r/7")])
+def test_a_path_that_differs_in_the_last_slash_alone_is_told_so(match: str, path: str) -> None:
+    difference = Rule(match).difference(Request("GET", path))
+    assert difference is not None
+    assert difference.expected == f"{match} (a slash at the end matters)"
+    elsewhere = Rule(match).difference(Request("GET", "/other"))
+    assert elsewhere is not None
+    assert elsewhere.expected == match
+
+
+def test_what_a_rule_would_answer_is_nothing_of_its_difference() -> None:
+    request = Request("GET", "/x")
+    past = datetime(2000, 1, 1, tzinfo=UTC)
+    for rule in (Rule("/x", probability=0), Rule("/x", expires=past), Rule("/x", passthrough=True)):
+        assert rule.difference(request) is None
+
+
+# The reply
+
+
+def test_a_rule_with_only_a_match_gives_the_canonical_202() -> None:
+    response = Rule("POST /reports").reply("POST /reports")
+    assert (response.status, response.body) == (202, CANONICAL)
+    assert response.headers == (
+        ("Content-Type", "application/json"),
+        ("Content-Length", "44"),
+        ("Cache-Control", "no-store"),
+        ("X-Mock-Rule", "POST /reports"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "body", "media_type"),
+    [
+        ({"status": 200}, 200, b'{"status": "ok"}', "application/json"),
+        ({"json": {"a": [1, None]}}, 202, b'{"a": [1, null]}', "application/json"),
+        ({"json": None}, 202, b"null", "application/json"),
+        ({"json": ""}, 202, b'""', "application/json"),
+        ({"text": "é"}, 202, "é".encode(), "text/plain; charset=utf-8"),
+        ({"text": ""}, 202, b"", "text/plain; charset=utf-8"),
+        (
+            {"status": 404, "json": {}, "headers": {"Content-Type": "application/vnd.a+json"}},
+            404,
+            b"{}",
+            "application/vnd.a+json",
+        ),
+    ],
+)
+def test_the_reply_has_the_status_body_and_type_that_the_rule_says(
+    arguments: dict[str, Any], status: int, body: bytes, media_type: str
+) -> None:
+    rule = Rule("/x", **arguments)
+    response = rule.reply("r")
+    assert (response.status, response.body) == (status, body)
+    assert fields(rule)["content-type"] == media_type
+    assert fields(rule)["content-length"] == str(len(body))
+
+
+def test_a_list_repeats_its_header_and_a_number_is_written_in_digits() -> None:
+    headers = {"Set-Cookie": ["a=1", "b=2"], "Retry-After": 30, "X-None": []}
+    response = Rule("/x", headers=headers).reply("r")
+    assert response.headers[-3:] == (("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"), ("Retry-After", "30"))
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type"),
+    [
+        ("a.json", "application/json"),
+        ("a.HTML", "text/html"),
+        ("a.csv", "text/csv"),
+        ("a.png", "image/png"),
+        ("a.unheard-of", "application/octet-stream"),
+        ("a", "application/octet-stream"),
+        ("a.json.gz", "application/octet-stream"),
+        ("a.svg.br", "application/octet-stream"),
+    ],
+)
+def test_a_file_is_sent_as_it_is_with_the_type_of_its_ending(
+    tmp_path: Path, name: str, media_type: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Whatever this machine calls them.
+    monkeypatch.setattr(mimetypes, "guess_type", lambda *args, **kwargs: ("x/y", None))
+    (tmp_path / name).write_bytes(b"\x00\xff\r\n")
+    rule = Rule("/x", file=tmp_path / name)
+    assert rule.reply("r").body == b"\x00\xff\r\n"
+    assert fields(rule)["content-type"] == media_type
+
+
+def test_a_file_in_python_may_be_anywhere_and_is_relative_to_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "a.json").write_text("{}")
+    monkeypatch.chdir(tmp_path / "work")
+    for file in ("../a.json", Path("../a.json"), str(tmp_path / "a.json")):
+        assert Rule("/x", file=file).reply("r").body == b"{}"
+
+
+def test_a_file_may_be_as_large_as_the_bound_and_no_larger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rules, "MAX_FILE_BYTES", 10)
+    (tmp_path / "a.txt").write_bytes(b"x" * 10)
+    assert Rule("/x", file=tmp_path / "a.txt").reply("r").body == b"x" * 10
+    (tmp_path / "a.txt").write_bytes(b"x" * 11)
+    with pytest.raises(ConfigError, match="larger than 10 bytes"):
+        Rule("/x", file=tmp_path / "a.txt")
+
+
+# The rest of a rule
+
+
+@pytest.mark.parametrize(
+    ("declared", "delay"),
+    [
+        ("250ms", Delay(0.25, 0.25)),
+        ("0s", Delay(0.0, 0.0)),
+        ({"min": "1s", "max": "2s"}, Delay(1.0, 2.0)),
+        ({"min": "1s", "max": "1s"}, Delay(1.0, 1.0)),
+        ({"min": "0ms", "max": "30s"}, Delay(0.0, 30.0)),
+    ],
+)
+def test_a_delay_is_a_duration_or_lies_between_two(declared: Any, delay: Delay) -> None:
+    assert parse_rule_delay(declared) == delay
+    assert Rule("/x", delay=declared).delays == delay
+
+
+def test_a_rule_without_a_delay_waits_for_nothing() -> None:
+    assert Rule("/x").delays == Delay(0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        datetime(2027, 1, 31, 18, tzinfo=UTC),
+        datetime(2027, 1, 31, 19, tzinfo=timezone(timedelta(hours=1))),
+        "2027-01-31T18:00:00Z",
+        "2027-01-31T19:00:00+01:00",
+        "2027-01-31 18:00:00Z",
+    ],
+)
+def test_the_end_of_a_rule_is_a_moment_however_it_is_written(declared: object) -> None:
+    assert Rule("/x", expires=declared).expires == datetime(2027, 1, 31, 18, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("probability", [0, 0.25, 1, 1.0])
+def test_a_probability_runs_from_0_to_1(probability: float) -> None:
+    assert Rule("/x", probability=probability).probability == probability
+
+
+def test_what_modifies_a_reply_modifies_a_passthrough_as_well() -> None:
+    rule = Rule(
+        "/x",
+        name="slow",
+        tags=["a", "b.c_d-9"],
+        when={"query": {"a": "1"}},
+        passthrough=True,
+        delay="1s",
+        probability=0.5,
+        expires="2027-01-31T18:00:00Z",
+    )
+    assert (rule.passthrough, rule.delays, list(rule.tags)) == (True, Delay(1.0, 1.0), ["a", "b.c_d-9"])
+
+
+@pytest.mark.parametrize("word", ["a", "0", "payments-down", "v1.2_x", "x" * 64, "onset", "offline"])
+def test_a_name_or_tag_is_a_word_that_fits_into_a_list_and_a_header(word: str) -> None:
+    assert Rule("/x", name=word, tags=[word]).name == word
+
+
+def test_a_rule_cannot_be_changed() -> None:
+    rule: Any = Rule("/x")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        rule.status = 500
+
+
+def test_rules_with_the_same_content_are_equal_and_others_are_not() -> None:
+    assert Rule("/x", status=500) == Rule("/x", status=500)
+    assert Rule("/x", status=500) != Rule("/x", status=501)
+
+
+def test_the_public_rule_is_this_one() -> None:
+    assert mockware.Rule is Rule
+
+
+def test_the_keys_of_a_rule_are_those_of_the_design() -> None:
+    assert set(RULE_KEYS) == {
+        "match",
+        "name",
+        "tags",
+        "when",
+        "status",
+        "headers",
+        "json",
+        "text",
+        "file",
+        "passthrough",
+        "delay",
+        "probability",
+        "expires",
+    }
+    assert set(WHEN_KEYS) == {"host", "query", "headers", "cookies", "json"}
+
+
+def test_none_means_in_python_what_leaving_a_key_out_means() -> None:
+    # As in `Rule("/x", delay=options.delay)`. (`json=None` is JSON's null.)
+    absent: dict[str, Any] = dict.fromkeys(
+        ("name", "when", "status", "text", "file", "delay", "probability", "expires")
+    )
+    assert Rule("/x", **absent) == Rule("/x")
+
+
+def test_a_rule_can_be_derived_from_another() -> None:
+    rule = Rule("/x", tags=["a"])
+    assert dataclasses.replace(rule, status=500) == Rule("/x", tags=["a"], status=500)
+
+
+def test_only_the_match_is_given_by_position() -> None:
+    make: Any = Rule
+    with pytest.raises((ConfigError, TypeError)):
+        make("/x", "a-name")
+
+
+# What is wrong with a rule is in tests/test_config.py, for Python and files alike. Here: how Python is told.
+
+
+def test_every_problem_of_a_rule_made_in_python_is_in_one_error_that_names_the_keys() -> None:
+    declared: dict[str, Any] = {"status": 99, "statsu": 1, "delay": 5, "when": {"query": {"a": 1}}}
+    with pytest.raises(ConfigError) as refused:
+        Rule("reports", **declared)
+    problems = refused.value.problems
+    assert {problem.key for problem in problems} == {"match", "status", "statsu", "delay", "when.query.a"}
+    assert {(problem.source, problem.rule) for problem in problems} == {("Rule", "")}
+
+
+def test_a_match_given_by_position_or_by_name_is_called_match_in_the_message() -> None:
+    make: Any = Rule
+    for args, kwargs in ((("reports",), {}), ((), {"match": "reports"})):
+        with pytest.raises(ConfigError) as refused:
+            make(*args, **kwargs)
+        (problem,) = refused.value.problems
+        assert (problem.key, problem.value) == ("match", "'reports'")
+
+
+def test_a_rule_without_a_match_is_told_what_is_missing() -> None:
+    make: Any = Rule
+    with pytest.raises(ConfigError, match="Rule: `match`: required, but absent"):
+        make(status=200)

@@ -1,0 +1,584 @@
+"""A trigger is read into a choice of replies or into a refusal that says why, never into an exception."""
+
+import hmac
+import json
+from collections import Counter
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from mockware.messages import Request, Response
+from mockware.triggers import (
+    GRAMMAR,
+    MAX_BAGGAGE_CHARS,
+    MAX_VALUE_CHARS,
+    Choice,
+    Trigger,
+    TriggerFields,
+    Triggers,
+    draw,
+    parse_choices,
+)
+
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a loaded machine is no failure
+
+STATUS, NAME, DELAY, KEY = "x-mock-status", "x-mock-name", "x-mock-delay", "x-mock-key"
+ONE_202 = Trigger((Choice(202, 1.0),))
+ONE_503 = Trigger((Choice(503, 1.0),))
+
+
+def read(headers: dict[str, str], *, path: str = "/", **limits: Any) -> Trigger | Response | None:
+    return Triggers(**limits).read(Request("GET", path, headers=headers))
+
+
+def refusal(headers: dict[str, str], **limits: Any) -> str:
+    """The detail of the 400 that these headers get, which is a proper one."""
+    response = read(headers, **limits)
+    assert isinstance(response, Response)
+    return detail_of(response)
+
+
+def detail_of(response: Response) -> str:
+    """The detail of a 400 for a trigger, having seen that it is fit to be sent to anybody."""
+    fields = dict(response.headers)
+    assert response.status == 400
+    assert fields["Content-Type"] == "application/problem+json"
+    assert fields["Content-Length"] == str(len(response.body))
+    assert fields["X-Mock-Rule"] == "trigger"
+    assert fields["Cache-Control"] == "no-store"
+    assert len(response.body) < 1000
+    assert response.body.isascii()
+    problem = json.loads(response.body)
+    assert (problem["title"], problem["status"]) == ("Bad Request", 400)
+    detail: str = problem["detail"]
+    assert detail.isascii()
+    assert detail.isprintable()
+    return detail
+
+
+# The grammar of X-Mock-Status
+
+
+@pytest.mark.parametrize(
+    ("value", "choices"),
+    [
+        ("202", [(202, 1.0)]),
+        (" 202\t", [(202, 1.0)]),
+        ("200", [(200, 1.0)]),
+        ("599", [(599, 1.0)]),
+        ("passthrough", [(None, 1.0)]),
+        ("200,503", [(200, 1.0), (503, 1.0)]),
+        ("200 ,\t503", [(200, 1.0), (503, 1.0)]),
+        ("200:0.9,503:0.1", [(200, 0.9), (503, 0.1)]),
+        ("200:3,503", [(200, 3.0), (503, 1.0)]),
+        ("passthrough:0.75,503:0.25", [(None, 0.75), (503, 0.25)]),
+        ("200:0,503:1", [(200, 0.0), (503, 1.0)]),
+        ("503,503", [(503, 1.0), (503, 1.0)]),
+        ("200:999999999.999999999", [(200, 999999999.999999999)]),
+    ],
+)
+def test_a_value_is_one_answer_or_a_list_of_them_with_or_without_weights(
+    value: str, choices: list[tuple[int | None, float]]
+) -> None:
+    assert parse_choices(value) == tuple(Choice(*choice) for choice in choices)
+
+
+weights = st.none() | st.from_regex(r"[0-9]{1,9}(\.[0-9]{1,9})?", fullmatch=True)
+items = st.tuples(st.none() | st.integers(200, 599), weights)
+blanks = st.text(" \t", max_size=2)
+
+
+@unhurried
+@given(st.lists(st.tuples(items, blanks, blanks), min_size=1, max_size=12))
+def test_every_value_of_the_grammar_is_read_back(made: list[Any]) -> None:
+    model = [Choice(status, 1.0 if weight is None else float(weight)) for (status, weight), _, _ in made]
+    value = ",".join(
+        f"{before}{status or 'passthrough'}{'' if weight is None else ':' + weight}{behind}"
+        for (status, weight), before, behind in made
+    )
+    if any(weight for _, weight in model):
+        assert parse_choices(value) == tuple(model)
+    else:
+        with pytest.raises(ValueError, match="add up to nothing"):
+            parse_choices(value)
+
+
+NOT_OF_THE_GRAMMAR = [
+    "",
+    " ",
+    ",",
+    "202,",
+    ",202",
+    "202,,503",
+    "+202",
+    "-202",
+    "2_02",
+    "0202",
+    "202.0",
+    "2e2",
+    "0xca",
+    "20",
+    "2020",
+    "199",
+    "600",
+    "100",
+    "999",
+    "\u0662\u0660\u0662",  # ARABIC-INDIC DIGITS
+    "\uff12\uff10\uff12",  # FULLWIDTH DIGITS
+    "\u00b202",  # SUPERSCRIPT TWO
+    "20\u0662",
+    "202\n",
+    "202\x00",
+    "\xa0202",
+    "\u2003202",
+    "202 503",
+    "202;503",
+    "abc",
+    "Passthrough",
+    "passthrough202",
+    "null",
+    "202\r\nSet-Cookie: a=b",
+    "<script>alert(1)</script>",
+    "${jndi:ldap://a}",
+    "\x1b[31mred",
+    "\u202e202",
+    "\ud800",
+    "\U0001f600" * 50,
+]
+
+
+@pytest.mark.parametrize("value", NOT_OF_THE_GRAMMAR, ids=ascii)
+def test_anything_else_is_refused_with_the_value_quoted_and_the_grammar(value: str) -> None:
+    detail = refusal({STATUS: value})
+    assert detail.startswith(f"X-Mock-Status: {ascii(value)[:60]}")
+    assert detail.endswith(GRAMMAR)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "202:",
+        "202: 1",
+        "202 :1",
+        "202:-1",
+        "202:+1",
+        "202:1e3",
+        "202:.5",
+        "202:1.",
+        "202:nan",
+        "202:inf",
+        "202:1:2",
+    ],
+)
+def test_a_weight_that_is_no_number_is_refused(value: str) -> None:
+    detail = refusal({STATUS: value})
+    assert GRAMMAR in detail
+
+
+@pytest.mark.parametrize("value", ["202:\u0661", "202:" + "1" * 10, "202:0." + "1" * 10])
+def test_a_weight_has_ascii_digits_and_an_end(value: str) -> None:
+    assert "a weight is a number such as 0.25" in refusal({STATUS: value})
+
+
+def test_weights_that_add_up_to_nothing_are_refused() -> None:
+    assert "the weights add up to nothing" in refusal({STATUS: "200:0,503:0.0"})
+
+
+@pytest.mark.parametrize("length", [MAX_VALUE_CHARS + 1, 65_536, 10_000_000])
+def test_a_value_of_any_length_is_refused_and_shortened(length: int) -> None:
+    for value in ("2" * length, ("202," * length)[:length], "\xff" * length):
+        assert f"longer than {MAX_VALUE_CHARS} characters" in refusal({STATUS: value})
+
+
+def test_a_value_may_be_as_long_as_the_bound() -> None:
+    value = "202" + "," * 1 + ",".join(["503"] * 255)
+    value = value[:MAX_VALUE_CHARS].rstrip(",")
+    assert len(parse_choices(value + " " * (MAX_VALUE_CHARS - len(value)))) == 256
+
+
+hostile = st.text() | st.text("0123456789:,. passthrough+-_\t\x00\r\n\u0662") | st.text(min_size=1000)
+
+
+@unhurried
+@given(hostile)
+@example("202,")
+def test_any_text_at_all_is_a_choice_of_answers_or_a_proper_400(value: str) -> None:
+    found = read({STATUS: value})
+    if isinstance(found, Trigger):
+        assert all(status is None or 200 <= status <= 599 for status, _ in found.choices)
+        assert any(weight > 0 for _, weight in found.choices)
+    else:
+        assert isinstance(found, Response)
+        assert detail_of(found).startswith("X-Mock-Status: ")
+
+
+@unhurried
+@given(st.dictionaries(st.sampled_from([STATUS, NAME, DELAY, KEY, "baggage"]), hostile))
+def test_any_headers_at_all_are_a_trigger_a_proper_400_or_nothing(headers: dict[str, str]) -> None:
+    limits: list[dict[str, Any]] = [{}, {"service": "orders"}, {"key": "s3cret"}, {"statuses": {202}}]
+    for limit in limits:
+        found = read(headers, **limit)
+        if isinstance(found, Response):
+            detail_of(found)
+        else:
+            assert found is None or isinstance(found, Trigger)
+
+
+# The draw
+
+
+def counts(value: str, grid: int) -> Counter[int | None]:
+    """How often each answer is drawn, fed with chances that lie evenly between 0 and 1."""
+    choices = parse_choices(value)
+    return Counter(draw(choices, (i + 0.5) / grid) for i in range(grid))
+
+
+@pytest.mark.parametrize(
+    ("value", "shares"),
+    [
+        ("202", {202: 1.0}),
+        ("200,503", {200: 0.5, 503: 0.5}),
+        ("200,503,503,429", {200: 0.25, 503: 0.5, 429: 0.25}),
+        ("200:0.9,503:0.1", {200: 0.9, 503: 0.1}),
+        ("200:9,503:1", {200: 0.9, 503: 0.1}),
+        ("200:90000000,503:10000000", {200: 0.9, 503: 0.1}),
+        ("passthrough:0.75,503:0.25", {None: 0.75, 503: 0.25}),
+        ("200:0,503:0.000000001", {503: 1.0}),
+        ("200:3,503", {200: 0.75, 503: 0.25}),
+    ],
+)
+def test_answers_are_drawn_in_the_proportion_of_their_weights(
+    value: str, shares: dict[int | None, float]
+) -> None:
+    drawn = counts(value, 10_000)
+    assert drawn.keys() == shares.keys()
+    for status, share in shares.items():
+        assert drawn[status] == pytest.approx(share * 10_000, abs=1)
+
+
+some_weights = st.lists(st.floats(0, 1e9, allow_subnormal=False), min_size=1, max_size=6)
+
+
+@unhurried
+@given(some_weights.filter(any), st.floats(0, 1, exclude_max=True))
+@example([0.1] * 6, 0.9999999999999999)
+@example([0.1, 0.0], 0.9999999999999999)
+@example([0.0, 0.1], 0.0)
+def test_what_is_drawn_always_has_a_weight(made: list[float], chance: float) -> None:
+    choices = tuple(Choice(200 + i, weight) for i, weight in enumerate(made))
+    drawn = draw(choices, chance)
+    assert drawn is not None
+    assert made[drawn - 200] > 0
+
+
+@unhurried
+@given(some_weights.filter(any), st.lists(st.floats(0, 1, exclude_max=True), min_size=2, max_size=20))
+def test_a_higher_chance_never_draws_an_earlier_answer(made: list[float], chances: list[float]) -> None:
+    choices = tuple(Choice(200 + i, weight) for i, weight in enumerate(made))
+    drawn = [draw(choices, chance) or 0 for chance in sorted(chances)]
+    assert drawn == sorted(drawn)
+
+
+# Which of the fields counts
+
+
+def test_a_request_without_any_of_the_fields_asks_for_nothing() -> None:
+    assert read({}) is None
+    assert read({"x-mock-rule": "down", "x-mock-key": "k", "accept": "202"}) is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "trigger"),
+    [
+        ({STATUS: "202"}, ONE_202),
+        ({NAME: "down"}, Trigger(name="down")),
+        ({NAME: ""}, Trigger(name="")),
+        ({DELAY: "2s"}, Trigger(delay_s=2.0)),
+        ({DELAY: " 250ms\t"}, Trigger(delay_s=0.25)),
+        ({DELAY: "0s"}, Trigger(delay_s=0.0)),
+        ({STATUS: "202", DELAY: "2s"}, ONE_202._replace(delay_s=2.0)),
+        ({NAME: "down", DELAY: "2s"}, Trigger(name="down", delay_s=2.0)),
+        ({STATUS: "202", NAME: "down"}, ONE_202),
+        ({"baggage": "mock.orders=503"}, ONE_503),
+        ({"baggage": "mock.orders=503", DELAY: "2s"}, ONE_503._replace(delay_s=2.0)),
+        ({STATUS: "202", "baggage": "mock.orders=503"}, ONE_202),
+        ({NAME: "down", "baggage": "mock.orders=503"}, Trigger(name="down")),
+        ({STATUS: "202", NAME: "down", "baggage": "mock.orders=503"}, ONE_202),
+    ],
+)
+def test_the_status_goes_before_the_name_and_the_name_before_baggage(
+    headers: dict[str, str], trigger: Trigger
+) -> None:
+    assert read(headers, service="orders") == trigger
+
+
+@pytest.mark.parametrize(
+    ("headers", "field"),
+    [
+        ({STATUS: "bad", NAME: "down"}, "X-Mock-Status: 'bad': "),
+        ({STATUS: "bad", "baggage": "mock.orders=503"}, "X-Mock-Status: 'bad': "),
+        ({STATUS: "202", DELAY: "5"}, "X-Mock-Delay: '5': "),
+        ({NAME: "down", DELAY: "soon"}, "X-Mock-Delay: 'soon': "),
+        ({"baggage": "mock.orders=bad"}, "baggage mock.orders: 'bad': "),
+        ({"baggage": "mock.orders=503", DELAY: "bad"}, "X-Mock-Delay: 'bad': "),
+    ],
+)
+def test_a_refusal_names_the_field_that_is_wrong(headers: dict[str, str], field: str) -> None:
+    assert refusal(headers, service="orders").startswith(field)
+
+
+@pytest.mark.parametrize("value", ["", "5", "2", "1h", "31s", "-1s", "1s,2s", "\u0661s", "1" * 100_000 + "s"])
+def test_a_delay_that_is_none_or_too_long_is_refused(value: str) -> None:
+    detail = refusal({DELAY: value})
+    assert detail.startswith("X-Mock-Delay: ")
+    assert "`250ms`, `2s` or `1m`" in detail or "at most 30s" in detail
+
+
+def test_a_repeated_field_counts_as_one_list() -> None:
+    # As an adapter hands it on: RFC 9110 section 5.3.
+    assert read({STATUS: "200,503"}) == Trigger((Choice(200, 1.0), Choice(503, 1.0)))
+
+
+def test_the_fields_that_can_be_a_trigger_are_watched() -> None:
+    assert Triggers().watched == {STATUS, NAME, DELAY}
+    assert Triggers(service="orders").watched == {STATUS, NAME, DELAY, "baggage"}
+    assert Triggers(service="orders", key="s3cret").watched == {STATUS, NAME, DELAY}
+
+
+@unhurried
+@given(st.dictionaries(st.sampled_from([STATUS, NAME, DELAY, KEY, "baggage", "accept"]), st.just("202")))
+def test_a_request_without_a_watched_field_has_no_trigger(headers: dict[str, str]) -> None:
+    for triggers in (Triggers(), Triggers(service="orders"), Triggers(key="202")):
+        if not triggers.watched & headers.keys():
+            assert triggers.read(Request("GET", "/", headers=headers)) is None
+
+
+# The limits of a `[trigger]` table
+
+
+def test_statuses_that_are_not_allowed_are_refused_with_those_that_are() -> None:
+    assert read({STATUS: "202"}, statuses={202, 503}) == ONE_202
+    assert read({STATUS: "passthrough"}, statuses={202}) == Trigger((Choice(None, 1.0),))
+    detail = refusal({STATUS: "202,404:0"}, statuses={503, 202})
+    assert detail.endswith("the rules file allows triggers these statuses only: 202, 503")
+
+
+def test_the_refusal_of_a_status_has_an_end_however_many_are_allowed() -> None:
+    many = set(range(200, 599))
+    refused = read({STATUS: "599"}, statuses=many)
+    assert isinstance(refused, Response)
+    assert len(refused.body) < 2500
+
+
+def test_baggage_keeps_to_the_allowed_statuses_as_well() -> None:
+    headers = {"baggage": "mock.orders=404"}
+    assert "allows triggers these statuses only" in refusal(headers, statuses={202}, service="orders")
+
+
+@pytest.mark.parametrize("headers", [{STATUS: "202"}, {STATUS: "bad"}, {NAME: "down"}, {DELAY: "1s"}])
+def test_outside_of_its_paths_a_trigger_is_as_if_absent(headers: dict[str, str]) -> None:
+    paths = ("/api/", "/v2/")
+    for path in ("/", "/api", "/other/api/", "/API/x", "/v1/"):
+        assert read(headers, path=path, paths=paths) is None
+    for path in ("/api/", "/api/x", "/v2/y"):
+        assert read(headers, path=path, paths=paths) is not None
+
+
+def test_the_longest_delay_can_be_made_shorter() -> None:
+    assert read({DELAY: "2s"}, max_delay_s=2.0) == Trigger(delay_s=2.0)
+    assert refusal({DELAY: "2.001s"}, max_delay_s=2.0).endswith("a delay is at most 2s")
+
+
+def test_renamed_fields_are_heeded_and_the_usual_ones_are_not() -> None:
+    fields = TriggerFields("X-Demo-Status", "X-Demo-Name", "X-Demo-Delay", "X-Demo-Key")
+    triggers = Triggers(fields=fields)
+    assert triggers.watched == {"x-demo-status", "x-demo-name", "x-demo-delay"}
+    assert triggers.read(Request("GET", "/", headers={STATUS: "202", NAME: "a", DELAY: "1s"})) is None
+    headers = {"x-demo-status": "202", "x-demo-delay": "1s"}
+    assert triggers.read(Request("GET", "/", headers=headers)) == ONE_202._replace(delay_s=1.0)
+    refused = triggers.read(Request("GET", "/", headers={"x-demo-status": "bad"}))
+    assert isinstance(refused, Response)
+    assert detail_of(refused).startswith("X-Demo-Status: 'bad': ")
+    assert dict(refused.headers)["Vary"] == "X-Demo-Status"
+
+
+def test_a_refusal_varies_by_the_field_that_was_refused() -> None:
+    refused = read({STATUS: "bad"})
+    assert isinstance(refused, Response)
+    assert dict(refused.headers)["Vary"] == "X-Mock-Status"
+
+
+# The key
+
+
+@pytest.mark.parametrize(
+    "headers", [{STATUS: "202"}, {STATUS: "bad"}, {NAME: "down"}, {DELAY: "1s"}, {DELAY: "bad"}]
+)
+@pytest.mark.parametrize("key", [None, "", "s3cre", "s3cret ", "S3CRET", "s3crets", "\xff", "é"])
+def test_without_the_right_key_the_other_fields_are_as_if_absent(
+    headers: dict[str, str], key: str | None
+) -> None:
+    given_key = {} if key is None else {KEY: key}
+    assert read({**headers, **given_key}, key="s3cret") is None
+
+
+def test_with_the_right_key_the_other_fields_count() -> None:
+    assert read({STATUS: "202", KEY: "s3cret"}, key="s3cret") == ONE_202
+    assert refusal({STATUS: "bad", KEY: "s3cret"}, key="s3cret").startswith("X-Mock-Status: ")
+
+
+def test_the_key_alone_asks_for_nothing() -> None:
+    assert read({KEY: "s3cret"}, key="s3cret") is None
+
+
+def test_a_key_is_not_asked_for_where_none_is_set() -> None:
+    assert read({STATUS: "202", KEY: "whatever"}) == ONE_202
+
+
+def test_a_key_beyond_ascii_is_compared_by_its_bytes() -> None:
+    # Field values reach a server as bytes, and the core as Latin-1.
+    sent = "schlüssel-€".encode().decode("latin-1")
+    assert read({STATUS: "202", KEY: sent}, key="schlüssel-€") == ONE_202
+    assert read({STATUS: "202", KEY: "schl?ssel-?"}, key="schlüssel-€") is None
+
+
+def test_the_key_is_looked_for_in_a_renamed_field() -> None:
+    fields = TriggerFields(key="X-Demo-Key")
+    assert read({STATUS: "202", "x-demo-key": "s3cret"}, key="s3cret", fields=fields) == ONE_202
+    assert read({STATUS: "202", KEY: "s3cret"}, key="s3cret", fields=fields) is None
+
+
+def test_the_key_is_compared_in_constant_time_and_not_kept_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[tuple[bytes, bytes]] = []
+
+    def compare(left: bytes, right: bytes) -> bool:
+        compared.append((left, right))
+        return left == right
+
+    triggers = Triggers(key="s3cret")
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    for key in ("s3cret", "s", "x" * 10_000):
+        triggers.read(Request("GET", "/", headers={STATUS: "202", KEY: key}))
+    assert len(compared) == 3
+    assert {len(digest) for pair in compared for digest in pair} == {32}
+    assert "s3cret" not in repr(vars(triggers))
+
+
+# Baggage
+
+
+def baggage(value: str, service: str = "orders", **limits: Any) -> Trigger | Response | None:
+    return read({"baggage": value}, service=service, **limits)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "mock.orders=503",
+        " mock.orders = 503 ",
+        "\tmock.orders=503\t",
+        "mock.orders=503;ttl=5",
+        "mock.orders=503 ; a ; b = c",
+        "mock.orders=%35%30%33",
+        "user=alice,mock.orders=503",
+        "mock.orders=503,user=alice;level=gold",
+        "mock.payments=202,mock.orders=503",
+        "mock.orders=503,mock.orders=202",
+        "user=a%2Cmock.orders%3D202,mock.orders=503",
+        "note=a=b=c,mock.orders=503",
+        ",,mock.orders=503,",
+        "malformed,;;;,=,=x,a b=c,\x00,é=1,mock.orders=503",
+        "mock.orders.x=202,xmock.orders=202,Mock.Orders=202,mock.orders=503",
+    ],
+)
+def test_the_member_for_this_service_is_found_among_all_others(value: str) -> None:
+    assert baggage(value) == ONE_503
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        " ",
+        "mock.payments=503",
+        "mock.=503",
+        "mock=503",
+        "orders=503",
+        "MOCK.ORDERS=503",
+        "mock.orders2=503",
+        "user=mock.orders=503",
+        "user=alice;mock.orders=503",
+        "mock.orders%3D503",
+        "malformed,;;;,=,=x",
+        "mock.payments=nonsense",
+    ],
+)
+def test_members_of_others_are_nobodys_business_however_malformed(value: str) -> None:
+    assert baggage(value) is None
+
+
+def test_baggage_is_ignored_where_this_service_has_no_name() -> None:
+    assert baggage("mock.orders=503,mock.=503", service="") is None
+
+
+def test_baggage_is_ignored_where_a_key_is_set_even_with_the_key() -> None:
+    headers = {"baggage": "mock.orders=503;key=s3cret", KEY: "s3cret"}
+    assert read(headers, service="orders", key="s3cret") is None
+
+
+def test_a_list_of_statuses_is_percent_encoded_in_baggage() -> None:
+    value = quote("200:0.9, 503:0.1", safe="")
+    assert baggage(f"mock.orders={value}") == Trigger((Choice(200, 0.9), Choice(503, 0.1)))
+    assert baggage("mock.orders=passthrough") == Trigger((Choice(None, 1.0),))
+
+
+@pytest.mark.parametrize("value", ["bad", "", "+503", "5%0A03", "%", "%zz", "%00", "503%0d%0aSet-Cookie:a"])
+def test_a_malformed_value_for_this_service_is_refused(value: str) -> None:
+    detail = refusal({"baggage": f"user=alice,mock.orders={value}"}, service="orders")
+    assert detail.startswith("baggage mock.orders: ")
+
+
+@pytest.mark.parametrize("member", ["mock.orders", "mock.orders;ttl=5", " mock.orders "])
+def test_a_member_for_this_service_without_a_value_is_refused_and_not_passed_over(member: str) -> None:
+    # Malformed members of others are ignored; this one is ours, and asks wrongly.
+    assert refusal({"baggage": f"user=alice,{member}"}, service="orders").startswith("baggage mock.orders: ")
+
+
+def test_baggage_is_looked_through_up_to_its_bound() -> None:
+    member = ",mock.orders=503"
+    filler = "a=" + "x" * (MAX_BAGGAGE_CHARS - len(member) - 2)
+    assert baggage(filler + member) == ONE_503
+    assert baggage("x" * MAX_BAGGAGE_CHARS + member) is None
+
+
+def test_a_member_that_the_bound_cuts_in_two_is_not_read_as_something_else() -> None:
+    for cut in range(1, 10):
+        member = ",mock.orders=5030000"
+        filler = "a=" + "x" * (MAX_BAGGAGE_CHARS - len(member) + cut - 2)
+        assert baggage(filler + member) != ONE_503, cut
+
+
+token = st.text("abcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~", min_size=1, max_size=8)
+others = st.tuples(token, st.text(max_size=8)).map(lambda pair: f"{pair[0]}={quote(pair[1])}")
+
+
+@unhurried
+@given(st.lists(others | st.text(";= \t", max_size=4), max_size=5), st.lists(others, max_size=5), token)
+def test_the_member_is_found_wherever_it_stands(before: list[str], behind: list[str], service: str) -> None:
+    foreign = [member for member in before if not member.startswith("mock.")]
+    value = ",".join([*foreign, f"mock.{service}=503", *behind])
+    assert baggage(value, service=service) == ONE_503
+
+
+@unhurried
+@given(hostile)
+def test_any_baggage_at_all_is_a_trigger_a_proper_400_or_nothing(value: str) -> None:
+    for sent in (value, f"mock.orders={value}", f"mock.orders={quote(value)}"):
+        found = baggage(sent)
+        if isinstance(found, Response):
+            detail_of(found)
+        else:
+            assert found is None or found.choices
