@@ -36,7 +36,24 @@ def main() -> int:
             return 1
         (wheel,) = (work / "wheel").glob("*.whl")
 
-        def test_steps(
+        def test(number: int, python: str) -> bool:
+            steps = test_steps(python, work / f"python-{number}", wheel, arguments.pytest, lint=number == 0)
+            return run(python, steps, work / f"{number}.log")
+
+        with ThreadPoolExecutor(len(arguments.on)) as pool:
+            passed = list(pool.map(test, range(len(arguments.on)), arguments.on))
+    return 0 if all(passed) else 1
+
+
+def build_steps(python: str, work: Path) -> list[list[str]]:
+    here = str(work / "build/bin/python")
+    return [
+        [python, "-m", "venv", str(work / "build")],
+        [here, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(work / "wheel"), str(ROOT)],
+    ]
+
+
+def test_steps(
     python: str, environment: Path, wheel: Path, pytest: list[str], *, lint: bool
 ) -> list[list[str]]:
     here = str(environment / "bin/python")

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from mockware.config import Configuration, RulesFile, load, read_rules_file, schema
@@ -857,6 +857,7 @@ documents = st.recursive(
     document=st.dictionaries(names, documents, max_size=3),
     rules=st.lists(st.dictionaries(names, documents, max_size=4), max_size=3),
 )
+@example(document={}, rules=[{"when": {"\x1e": None}}])
 def test_every_document_is_a_configuration_or_an_error_with_a_line_for_each_problem(
     document: dict[str, object], rules: list[dict[str, object]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:

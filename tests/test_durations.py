@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from mockware.durations import MAX_DELAY_S, parse_delay, parse_duration
 
-unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a loaded machine is no failure
+unhurried = settings(
+    deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)  # a loaded machine is no failure
 
 UNITS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60)}
 

@@ -19,7 +19,9 @@ from mockware.exceptions import MAX_LISTED
 from mockware.messages import PASSTHROUGH, BodyNeeded, Decision, Passthrough, Request, Response
 from mockware.rules import Rule
 
-unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a loaded machine is no failure
+unhurried = settings(
+    deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)  # a loaded machine is no failure
 
 STATUS, NAME, DELAY, KEY = "x-mock-status", "x-mock-name", "x-mock-delay", "x-mock-key"
 

@@ -11,7 +11,9 @@ import mockware
 from mockware.environment import Environment, read_environment
 from mockware.exceptions import ConfigError
 
-unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a loaded machine is no failure
+unhurried = settings(
+    deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)  # a loaded machine is no failure
 
 STAGES = ["APP_ENV", "ENVIRONMENT", "ENV", "DJANGO_ENV", "FLASK_ENV", "PYTHON_ENV"]
 

@@ -19,7 +19,9 @@ from mockware.exceptions import (
     quoted,
 )
 
-unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a loaded machine is no failure
+unhurried = settings(
+    deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)  # a loaded machine is no failure
 
 PRINTABLE = frozenset(map(chr, range(0x20, 0x7F)))
 

@@ -14,7 +14,9 @@ from starlette.routing import compile_path
 from mockware.index import PathIndex
 from mockware.paths import PathTemplate
 
-unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a loaded machine is no failure
+unhurried = settings(
+    deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)  # a loaded machine is no failure
 
 
 class PairConvertor(Convertor[str]):

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from mockware import messages
 from mockware.messages import HOP_BY_HOP, MISSING, NOT_ON_HTTP_2, Passthrough, Request, Response
 
-unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a loaded machine is no failure
+unhurried = settings(
+    deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)  # a loaded machine is no failure
 
 
 def refuse(*args: object, **kwargs: object) -> NoReturn:

@@ -25,7 +25,9 @@ from mockware.replies import (
 )
 from mockware.statuses import required_headers, status_for
 
-unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a loaded machine is no failure
+unhurried = settings(
+    deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)  # a loaded machine is no failure
 
 WITHOUT_BODY = {204, 205, 304}
 

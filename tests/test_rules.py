@@ -16,7 +16,9 @@ from mockware.exceptions import ConfigError
 from mockware.messages import Request
 from mockware.rules import RULE_KEYS, WHEN_KEYS, Delay, Rule, parse_match, parse_rule_delay
 
-unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a loaded machine is no failure
+unhurried = settings(
+    deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)  # a loaded machine is no failure
 
 CANONICAL = b'{"status": "accepted", "task_id": "abc-123"}'
 

@@ -23,7 +23,9 @@ from mockware.triggers import (
     parse_choices,
 )
 
-unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a loaded machine is no failure
+unhurried = settings(
+    deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)  # a loaded machine is no failure
 
 STATUS, NAME, DELAY, KEY = "x-mock-status", "x-mock-name", "x-mock-delay", "x-mock-key"
 ONE_202 = Trigger((Choice(202, 1.0),))

@@ -106,7 +106,10 @@ def drain_input(environ: dict[str, Any]) -> None:
     stream, deadline = environ.get("wsgi.input"), time.monotonic() + MAX_DRAINING_S
     left = MAX_DRAINED_BYTES if length is None else min(length, MAX_DRAINED_BYTES)
     while stream is not None and left > 0 and time.monotonic() < deadline:
-        piece = stream.read(min(left, _PIECE_BYTES))
+        try:
+            piece = stream.read(min(left, _PIECE_BYTES))
+        except OSError:
+            return  # the client has gone; the server will find out by itself when it sends
         if not piece:
             return
         left -= len(piece)

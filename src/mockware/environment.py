@@ -7,6 +7,7 @@ knows no rule. The environment is an argument; nobody else in the package reads 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -16,6 +17,9 @@ from .exceptions import ConfigError, Problem, quoted
 _STAGE_VARIABLES = ("APP_ENV", "ENVIRONMENT", "ENV", "DJANGO_ENV", "FLASK_ENV", "PYTHON_ENV")
 _PRODUCTION = frozenset(("prod", "production"))
 _ALLOW_PRODUCTION = "MOCKWARE_ALLOW_PRODUCTION"
+
+# W3C Baggage allows more, but tracing libraries percent-encode the rest, each in its own way.
+_SERVICE = re.compile(r"[A-Za-z0-9._-]+")
 
 
 class Environment(NamedTuple):
@@ -63,6 +67,10 @@ def read_environment(environ: Mapping[str, str] | None = None, *, enabled: bool 
         problems.append(Problem("MOCKWARE_STORE", "no such store; allowed: memory:", value=quoted(store)))
     if environ.get("MOCKWARE_CONTROL"):
         problems.append(Problem("MOCKWARE_CONTROL", "this version has no control page; unset the variable"))
+    service = environ.get("MOCKWARE_SERVICE", "").strip()
+    if service and not _SERVICE.fullmatch(service):
+        allowed = "a name in `baggage` is made of letters, digits, `.`, `_` and `-`"
+        problems.append(Problem("MOCKWARE_SERVICE", allowed, value=quoted(service)))
     if problems:
         raise ConfigError(problems)
     return Environment(
@@ -72,5 +80,5 @@ def read_environment(environ: Mapping[str, str] | None = None, *, enabled: bool 
         files=tuple(filter(None, environ.get("MOCKWARE_FILE", "").split(os.pathsep))),
         short_rules=environ.get("MOCKWARE_RULES", ""),
         key=environ.get("MOCKWARE_KEY", ""),
-        service=environ.get("MOCKWARE_SERVICE", "").strip(),
+        service=service,
     )

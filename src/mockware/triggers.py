@@ -163,7 +163,8 @@ def _member(baggage: str, name: str) -> str | None:
     for member in baggage[:MAX_BAGGAGE_CHARS].split(","):
         key, equals, rest = member.partition("=")
         if equals and key.strip(" \t") == name:
-            return unquote(rest.partition(";")[0].strip(" \t"))
+            # Tracing libraries take the properties for a part of the value, and encode their `;` on the way.
+            return unquote(rest).partition(";")[0].strip(" \t")
     return None
 
 

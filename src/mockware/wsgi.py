@@ -109,6 +109,7 @@ class WSGIMockMiddleware:
         if isinstance(decision, BodyNeeded):
             buffer_input(request, environ)
             decision = self._snapshot.decide(request, candidates, resume=decision)
+        drained = False
         if isinstance(decision, (Response, Passthrough)) and decision.delay_s:
             with place_to_sleep() as granted:
                 if not granted:
@@ -116,15 +117,24 @@ class WSGIMockMiddleware:
                     decision = too_many_sleepers(rule)
                 elif isinstance(decision, Response):
                     drain_input(environ)
+                    drained = True
                 time.sleep(decision.delay_s)
         if isinstance(decision, Response):
-            return self._reply(environ, start_response, path, decision)
+            return self._reply(environ, start_response, path, decision, drained=drained)
         return self.app(environ, start_response)
 
     def _reply(
-        self, environ: WSGIEnvironment, start_response: StartResponse, path: str, response: Response
+        self,
+        environ: WSGIEnvironment,
+        start_response: StartResponse,
+        path: str,
+        response: Response,
+        *,
+        drained: bool = False,
     ) -> Iterable[bytes]:
-        drain_input(environ)
+        # Once only: a second read waits for ever on a server whose input is the bare socket.
+        if not drained:
+            drain_input(environ)
         self._log_mock(response, environ.get("REQUEST_METHOD", "GET"), path)
         headers = list(response.headers)
         if response.has_hop_by_hop:
