@@ -258,7 +258,7 @@ READS = st.lists(
     st.tuples(st.just("read"), SIZES)
     | st.tuples(st.just("read"), st.just(-1))
     | st.tuples(st.just("readline"), st.none() | SIZES)
-    | st.tuples(st.just("readlines"), st.none() | SIZES)
+    | st.tuples(st.just("readlines"), st.none())  # its hint may be passed over (PEP 3333)
     | st.tuples(st.just("next"), st.none()),
     max_size=12,
 )

@@ -445,6 +445,8 @@ def test_a_key_beyond_ascii_is_compared_by_its_bytes() -> None:
     sent = "schlüssel-€".encode().decode("latin-1")
     assert read({STATUS: "202", KEY: sent}, key="schlüssel-€") == ONE_202
     assert read({STATUS: "202", KEY: "schl?ssel-?"}, key="schlüssel-€") is None
+    # What is no UTF-8 comes out of `os.environ` with its bytes as lone surrogates.
+    assert read({STATUS: "202", KEY: "k\xff"}, key="k\udcff") == ONE_202
 
 
 def test_the_key_is_looked_for_in_a_renamed_field() -> None:
@@ -485,6 +487,7 @@ def baggage(value: str, service: str = "orders", **limits: Any) -> Trigger | Res
         "mock.orders=503;ttl=5",
         "mock.orders=503 ; a ; b = c",
         "mock.orders=%35%30%33",
+        "mock.orders=503%3Bttl%3D5",  # as tracing libraries hand a property on
         "user=alice,mock.orders=503",
         "mock.orders=503,user=alice;level=gold",
         "mock.payments=202,mock.orders=503",

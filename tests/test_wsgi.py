@@ -488,15 +488,27 @@ def test_after_so_much_time_the_mock_goes_anyway(monkeypatch: pytest.MonkeyPatch
     assert len(stream.sizes) == 3, "30 s are over after three reads of 10 s"
 
 
-def test_an_error_of_the_input_comes_out_as_it_is() -> None:
-    error = OSError("the client has gone")
+class Broken(Body):
+    def __init__(self, error: Exception) -> None:
+        super().__init__(b"x" * 100_000)
+        self._error = error
 
-    class Broken(Body):
-        def read(self, size: int = -1) -> bytes:
-            raise error
+    def read(self, size: int = -1) -> bytes:
+        if self.read_bytes:
+            raise self._error
+        return super().read(size)
 
-    with pytest.raises(OSError, match="gone") as raised:
-        mocked(unreachable)(environ_of(Sent("POST", "/reports", length="9"), Broken(b"")), never_started)
+
+def test_a_client_that_leaves_while_its_body_is_drained_is_the_servers_to_find_out() -> None:
+    stream = Broken(ConnectionResetError("the client has gone"))
+    assert over_wsgi(mocked(unreachable), Sent("POST", "/reports", length="100000"), stream).status == 202
+
+
+def test_another_error_of_the_input_comes_out_as_it_is() -> None:
+    error = ValueError("a broken chunk")
+    environ = environ_of(Sent("POST", "/reports", length="100000"), Broken(error))
+    with pytest.raises(ValueError, match="chunk") as raised:
+        mocked(unreachable)(environ, never_started)
     assert raised.value is error
 
 

@@ -120,81 +120,65 @@ class ASGIMockMiddleware:
     ) -> None:
         """Decides with the whole request at hand."""
         request = _ScopeRequest(scope, path)
+        # On HTTP/2 the body may be on its way whatever is said, and leaving it unread breaks hypercorn; on
+        # HTTP/1.0 the field means nothing (RFC 9110 section 10.1.1).
+        expects = (
+            scope.get("http_version") == "1.1" and (request.header("expect") or "").lower() == "100-continue"
+        )
         decision = self._snapshot.decide(request, candidates)
         if isinstance(decision, BodyNeeded):
             if scope["type"] == "http":
                 receive = await buffer(request, receive)
+                expects = False
             decision = self._snapshot.decide(request, candidates, resume=decision)
         if isinstance(decision, Response):
-            # On HTTP/2 the body may be on its way whatever we say, and leaving it unread breaks hypercorn;
-            # on HTTP/1.0 the field means nothing (RFC 9110 section 10.1.1).
-            expects = (
-                request.body is None
-                and scope.get("http_version") == "1.1"
-                and (request.header("expect") or "").lower() == "100-continue"
-            )
-            if decision.delay_s:
-                return await self._reply_late(scope, receive, send, decision, expects=expects)
             return await self._reply(scope, receive, send, decision, expects=expects)
         if isinstance(decision, Passthrough) and decision.delay_s:
             with place_to_sleep() as granted:
-                if not granted:
-                    return await self._reply(scope, receive, send, too_many_sleepers("passthrough"))
-                await sleep(decision.delay_s)
+                if granted:
+                    await sleep(decision.delay_s)
+            if not granted:
+                refusal = too_many_sleepers("passthrough", request.method)
+                return await self._reply(scope, receive, send, refusal, expects=expects)
         return await self.app(scope, receive, send)
 
-    async def _reply_late(
-        self, scope: Scope, receive: Receive, send: Send, response: Response, *, expects: bool
-    ) -> None:
-        with place_to_sleep() as granted:
-            if not granted:
-                late = too_many_sleepers(response.rule)
-                return await self._reply(scope, receive, send, late, expects=expects)
-            if expects:
-                # Asking for the next event would be asking for the body.
-                await sleep(response.delay_s)
-                return await self._reply(scope, receive, send, response, expects=True)
-            return await self._reply(scope, receive, send, response, wait_s=response.delay_s)
-
     async def _reply(
-        self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        response: Response,
-        *,
-        expects: bool = False,
-        wait_s: float = 0.0,
+        self, scope: Scope, receive: Receive, send: Send, response: Response, *, expects: bool = False
     ) -> None:
-        """Sends a mock. Nothing is sent to a client that has gone."""
-        headers = list(response.raw_headers)
+        """Sends a mock, when its delay is over. Nothing is sent to a client that has gone.
+
+        `expects`: the client holds the body back until it is told to go on, and nothing was read yet.
+        """
         if scope["type"] == "websocket":
             await receive()  # websocket.connect
-            if wait_s and not await sleep_while_connected(wait_s, receive):
-                return None
-            self._log_mock(response, "GET", scope["path"])
+        elif not expects:
+            drained = drain(receive)
+            if drained is not True and not (drained and await drained):
+                return
+        if response.delay_s:
+            with place_to_sleep() as granted:
+                if not granted:
+                    response = too_many_sleepers(response.rule, scope.get("method", "GET"))
+                elif expects:
+                    await sleep(response.delay_s)  # asking for the next event would be asking for the body
+                elif not await sleep_while_connected(response.delay_s, receive):
+                    return
+        self._log_mock(response, scope.get("method", "GET"), scope["path"])
+        prefix = ""
+        if scope["type"] == "websocket":
             if "websocket.http.response" not in (scope.get("extensions") or ()):
-                return await send({"type": "websocket.close", "code": 1008, "reason": response.reason})
+                await send({"type": "websocket.close", "code": 1008, "reason": response.reason})
+                return
             prefix = "websocket."
-        else:
-            prefix = ""
-            if not expects:
-                drained = drain(receive)
-                if drained is not True and not (drained and await drained):
-                    return None
-                if wait_s and not await sleep_while_connected(wait_s, receive):
-                    return None
-            else:
-                # The client holds the body back until it is told to go on, which it never is now.
-                headers = [pair for pair in headers if pair[0] != b"connection"]
-                headers.append((b"connection", b"close"))
-            self._log_mock(response, scope["method"], scope["path"])
-        if response.has_hop_by_hop and scope.get("http_version", "1.1") >= "2":
+        headers = list(response.raw_headers)
+        if expects:
+            # The body that was announced never comes, so nothing else can on this connection.
+            headers.append((b"connection", b"close"))
+        elif response.has_hop_by_hop and scope.get("http_version", "1.1") >= "2":
             headers = [pair for pair in headers if pair[0].decode("ascii") not in NOT_ON_HTTP_2]
         await send({"type": prefix + "http.response.start", "status": response.status, "headers": headers})
         # `more_body` may be left out, but there are receivers (Quart's test client) that look for it.
         await send({"type": prefix + "http.response.body", "body": response.body, "more_body": False})
-        return None
 
 
 class _ScopeRequest(Request):

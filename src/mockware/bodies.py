@@ -8,6 +8,7 @@ Why drain: eight of the ten usual servers reset or corrupt the connection otherw
 from __future__ import annotations
 
 import io
+import sys
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -39,29 +40,48 @@ def drain(receive: Receive) -> bool | Awaitable[bool]:
 
     A plain answer where the body was there already; where it has to be waited for, the wait.
     """
+    if "trio" in sys.modules:
+        # Trio's scopes nest strictly, so that the clock has to start before the first step.
+        return _drain(receive)
     try:
         message = run_until_it_waits(receive())
     except Unfinished as unfinished:
-        return _drain(receive, unfinished.rest)
+        return _drain_on_asyncio(receive, unfinished.rest)
     if message["type"] == "http.disconnect":
         return False
-    return _drain(receive, None) if message.get("more_body") else True
+    return _drain(receive) if message.get("more_body") else True
 
 
-async def _drain(receive: Receive, first: Awaitable[MutableMapping[str, Any]] | None) -> bool:
+async def _drain(receive: Receive) -> bool:
     from anyio import move_on_after
 
-    left = MAX_DRAINED_BYTES
     with move_on_after(MAX_DRAINING_S):
-        while left > 0:
-            message = await (receive() if first is None else first)
-            first = None
-            if message["type"] == "http.disconnect":
-                return False
-            if not message.get("more_body"):
-                break
-            left -= len(message.get("body", b""))
+        return await _read_to_the_end(receive, receive())
     return True
+
+
+async def _drain_on_asyncio(receive: Receive, first: Awaitable[MutableMapping[str, Any]]) -> bool:
+    from asyncio import timeout
+
+    # Not anyio's: `first` may have entered a scope of its own already, which must not be left out of order.
+    try:
+        async with timeout(MAX_DRAINING_S) as bound:
+            return await _read_to_the_end(receive, first)
+    except TimeoutError:
+        if not bound.expired():
+            raise
+    return True
+
+
+async def _read_to_the_end(receive: Receive, first: Awaitable[MutableMapping[str, Any]]) -> bool:
+    message = await first
+    left = MAX_DRAINED_BYTES
+    while message["type"] != "http.disconnect":
+        left -= len(message.get("body", b""))
+        if left <= 0 or not message.get("more_body"):
+            return True
+        message = await receive()
+    return False
 
 
 async def buffer(request: Request, receive: Receive) -> Receive:

@@ -69,7 +69,7 @@ class CompiledRule:
             delay_s = low if low == high else low + (high - low) * chance()
         if self.response is None:
             return Passthrough(delay_s) if delay_s else PASSTHROUGH
-        return _for_method(self.response, request).after(delay_s)
+        return self.response.to(request.method).after(delay_s)
 
 
 class Snapshot:
@@ -114,7 +114,7 @@ class Snapshot:
             return PASSTHROUGH
         trigger = self.triggers.read(request) if self.triggers else None
         if isinstance(trigger, Response):
-            return _for_method(trigger, request)
+            return trigger.to(request.method)
         delay_s = None
         if trigger is not None:
             if trigger.choices or trigger.name is not None:
@@ -142,7 +142,7 @@ class Snapshot:
             status = draw(trigger.choices, self._chance())
             if status is None:
                 return Passthrough(trigger.delay_s or 0.0)
-            return _for_method(self._reply_to_trigger(status), request).after(trigger.delay_s or 0.0)
+            return self._reply_to_trigger(status).to(request.method).after(trigger.delay_s or 0.0)
         name = (trigger.name or "").strip(" \t")
         rule = self._by_name.get(name)
         if rule is not None and rule.on and not self.is_expired(rule):
@@ -151,7 +151,7 @@ class Snapshot:
             reason = f"no rule has this name{did_you_mean(name, self._by_name)}"
         else:
             reason = "this rule has expired" if rule.on else "this rule is off"
-        return _for_method(self._refusal(name, reason), request)
+        return self._refusal(name, reason).to(request.method)
 
     def _refusal(self, name: str, reason: str) -> Response:
         triggers = self.triggers or Triggers()
@@ -164,10 +164,6 @@ class Snapshot:
             vary = self.triggers.fields.status if self.triggers else ""
             reply = self._replies_to_triggers[status] = build_reply(status, rule=RULE_NAME, vary=vary)
         return reply
-
-
-def _for_method(response: Response, request: Request) -> Response:
-    return response.head if request.method == "HEAD" else response
 
 
 def log_mock(response: Response, method: str, path: str) -> None:

@@ -19,7 +19,7 @@ from urllib.parse import parse_qs
 HOP_BY_HOP = frozenset(
     ("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailers", "upgrade")
 )
-NOT_ON_HTTP_2 = HOP_BY_HOP - {"proxy-authenticate", "proxy-authorization"}
+NOT_ON_HTTP_2 = frozenset(("connection", "keep-alive", "proxy-connection", "upgrade"))
 
 
 class _Missing:
@@ -137,6 +137,10 @@ class Response:
         )
         self.has_hop_by_hop = any(name.lower() in HOP_BY_HOP for name, _ in self.headers)
         self.head = Response(status, reason, headers, b"", rule=rule, delay_s=delay_s) if body else self
+
+    def to(self, method: str) -> Response:
+        """The same response in answer to a request with `method`."""
+        return self.head if method == "HEAD" else self
 
     def after(self, delay_s: float) -> Response:
         """The same response, given after `delay_s` seconds."""

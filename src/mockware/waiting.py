@@ -35,10 +35,10 @@ def place_to_sleep() -> Iterator[bool]:
             _places.release()
 
 
-def too_many_sleepers(rule: str) -> Response:
+def too_many_sleepers(rule: str, method: str) -> Response:
     """What is said instead of a reply for which there is no more room to wait."""
     reason = f"{MAX_SLEEPERS} requests are waiting for delayed mocks already, the most that are held at once"
-    return build_problem(503, reason, rule=rule)
+    return build_problem(503, reason, rule=rule).to(method)
 
 
 class Unfinished(Exception):  # noqa: N818 - control flow: it says that there is more to await
@@ -54,7 +54,10 @@ def run_until_it_waits(awaitable: Awaitable[T]) -> T:
     A timer for each request would cost more than everything else that is done for it, while most bodies
     are there before the app is called. So the clock is started only if there is something to wait for.
     """
-    steps = awaitable.__await__()
+    try:
+        steps = awaitable.__await__()
+    except AttributeError:
+        steps = awaitable  # type: ignore[assignment] - a generator that `types.coroutine` made awaitable
     try:
         waits_for = next(steps)
     except StopIteration as finished:
@@ -95,16 +98,24 @@ async def sleep_while_connected(delay_s: float, receive: Callable[[], Awaitable[
     from anyio import create_task_group, sleep
 
     connected = True
+    failure: Exception | None = None
     async with create_task_group() as tasks:
 
         async def watch() -> None:
-            nonlocal connected
-            message = await receive()
-            if message["type"] in ("http.disconnect", "websocket.disconnect"):
-                connected = False
-                tasks.cancel_scope.cancel()
+            nonlocal connected, failure
+            try:
+                message = await receive()
+            except Exception as error:  # noqa: BLE001 - raised again below, out of the group that would wrap it
+                failure = error
+            else:
+                if message["type"] not in ("http.disconnect", "websocket.disconnect"):
+                    return
+            connected = False
+            tasks.cancel_scope.cancel()
 
         tasks.start_soon(watch)
         await sleep(delay_s)
         tasks.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
     return connected

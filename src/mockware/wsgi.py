@@ -114,7 +114,7 @@ class WSGIMockMiddleware:
             with place_to_sleep() as granted:
                 if not granted:
                     rule = decision.rule if isinstance(decision, Response) else "passthrough"
-                    decision = too_many_sleepers(rule)
+                    decision = too_many_sleepers(rule, request.method)
                 elif isinstance(decision, Response):
                     drain_input(environ)
                     drained = True
