@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .bodies import buffer, drain
 from .installation import snapshot_for
-from .interfaces import check_interface, interface_of
+from .interfaces import check_interface
 from .messages import NOT_ON_HTTP_2, BodyNeeded, Passthrough, Request, Response
 from .waiting import place_to_sleep, sleep, sleep_while_connected, too_many_sleepers
 
@@ -60,8 +60,7 @@ class ASGIMockMiddleware:
         snapshot = snapshot_for(rules, enabled=enabled, environ=environ, clock=clock)
         if snapshot is None:
             return app
-        check_interface(app, "ASGI")
-        if interface_of(app) == "ASGI 2":
+        if check_interface(app, "ASGI") == "ASGI 2":
             from asgiref.compatibility import double_to_single_callable
 
             app = double_to_single_callable(app)  # type: ignore[no-untyped-call]
@@ -173,6 +172,9 @@ class ASGIMockMiddleware:
         headers = list(response.raw_headers)
         if expects:
             # The body that was announced never comes, so nothing else can on this connection.
+            headers = [
+                pair for pair in headers if pair[0] != b"connection" or b"keep-alive" not in pair[1].lower()
+            ]
             headers.append((b"connection", b"close"))
         elif response.has_hop_by_hop and scope.get("http_version", "1.1") >= "2":
             headers = [pair for pair in headers if pair[0].decode("ascii") not in NOT_ON_HTTP_2]

@@ -11,14 +11,13 @@ import io
 import sys
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from .messages import Request
 from .waiting import Unfinished, run_until_it_waits
 
 if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
     from _typeshed.wsgi import InputStream
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -26,6 +25,8 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 # What is buffered for a condition on the body. Django holds 2.5 MiB of a form in memory, Express's JSON
 # parser 100 KiB.
 MAX_BUFFERED_BYTES = 1024 * 1024
+# A body in pieces of nothing would never reach the limit; a hundred bytes a piece is still a full one.
+MAX_BUFFERED_EVENTS = 10_000
 # What is read only to be thrown away: nginx's and Apache's default limits are 1 MiB and 1 GiB.
 MAX_DRAINED_BYTES = 64 * 1024 * 1024
 MAX_DRAINING_S = 30.0
@@ -94,7 +95,7 @@ async def buffer(request: Request, receive: Receive) -> Receive:
     pieces: list[bytes] = []
     left = MAX_BUFFERED_BYTES
     more = True
-    while more and left >= 0:
+    while more and left >= 0 and len(events) < MAX_BUFFERED_EVENTS:
         event = await receive()
         events.append(event)
         if event["type"] != "http.request":
@@ -150,11 +151,13 @@ def buffer_input(request: Request, environ: dict[str, Any]) -> None:
         pieces.append(piece)
         wanted -= len(piece)
     body = b"".join(pieces)
-    if len(body) <= MAX_BUFFERED_BYTES:
+    if len(body) > MAX_BUFFERED_BYTES:
+        environ["wsgi.input"] = _Replay(body, stream)
+        return
+    environ["wsgi.input"] = io.BytesIO(body)
+    # One that broke off is not the body that was announced.
+    if length is None or len(body) == length:
         request.body = body
-        environ["wsgi.input"] = io.BytesIO(body)
-    else:
-        environ["wsgi.input"] = io.BufferedReader(_Replay(body, stream))
 
 
 def _content_length(environ: dict[str, Any]) -> int | None:
@@ -165,18 +168,39 @@ def _content_length(environ: dict[str, Any]) -> int | None:
     return int(declared) if len(declared) < 20 and declared.isascii() and declared.isdigit() else 0
 
 
-class _Replay(io.RawIOBase):
-    """What was read of a stream, then the rest of it."""
+class _Replay:
+    """What was read of a stream, then the rest of it: the input that PEP 3333 asks for, and no more.
+
+    Not an `io.BufferedReader`, which would read on ahead of the app, and so wait for what nobody wants yet.
+    """
 
     def __init__(self, start: bytes, stream: InputStream) -> None:
         self._start = io.BytesIO(start)
         self._stream = stream
 
-    def readable(self) -> bool:
-        return True
+    def read(self, size: int | None = -1) -> bytes:
+        wanted = -1 if size is None else size
+        piece = self._start.read(wanted)
+        if wanted < 0:
+            return piece + self._stream.read()
+        return piece + self._stream.read(wanted - len(piece)) if len(piece) < wanted else piece
 
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        view = memoryview(buffer)
-        piece = self._start.read(len(view)) or self._stream.read(len(view))
-        view[: len(piece)] = piece
-        return len(piece)
+    def readline(self, size: int | None = -1) -> bytes:
+        wanted = -1 if size is None else size
+        line = self._start.readline(wanted)
+        if line.endswith(b"\n") or len(line) == wanted:
+            return line
+        return line + (self._stream.readline() if wanted < 0 else self._stream.readline(wanted - len(line)))
+
+    def readlines(self, hint: int | None = -1) -> list[bytes]:
+        lines: list[bytes] = []
+        wanted = -1 if hint is None else hint
+        for line in self:
+            lines.append(line)
+            wanted -= len(line)
+            if (hint or 0) > 0 and wanted <= 0:
+                break
+        return lines
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.readline, b"")

@@ -17,8 +17,11 @@ from typing import Any, NamedTuple
 from .exceptions import did_you_mean, quoted
 from .messages import MISSING, Request
 
-# Two unbounded repeats in a row cost the square of the length at worst: about 10 ms at 1,024.
-MAX_REGEX_CHARS = 1024
+# Two unbounded repeats, tried from every place, cost the cube of the length at worst: some 0.2 s at 512.
+MAX_REGEX_CHARS = 512
+MAX_UNBOUNDED_REPEATS = 2
+# Choices with an end double the ways at worst: 256 of them.
+MAX_BOUNDED_CHOICES = 8
 
 
 class Difference(NamedTuple):
@@ -39,11 +42,15 @@ class Condition:
     for), `contains`, `present` (true or false) and `not` (another condition), all of which must hold.
     """
 
-    __slots__ = ("_tests", "text")
+    __slots__ = ("_tests", "declared", "text")
 
     def __init__(self, declared: object) -> None:
+        self.declared = declared
         self.text = quoted(declared)
-        self._tests = tuple(_tests(declared))
+        try:
+            self._tests = tuple(_tests(declared))
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
 
     def holds(self, values: Sequence[str]) -> bool:
         return all(test(values) for test in self._tests)
@@ -112,6 +119,7 @@ def compile_regex(pattern: object) -> re.Pattern[str]:
         raise ValueError("`regex` takes a string")
     try:
         tree = regex_parser.parse(pattern)
+        compiled = re.compile(pattern)
     except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"bad regular expression: {error}") from None
     if _repeats_a_choice(tree, repeated=False):
@@ -119,7 +127,31 @@ def compile_regex(pattern: object) -> re.Pattern[str]:
             "a choice inside a repeat, as in (a+)+ or (ab|a)*, can take exponential time on a hostile value; "
             "make it one that is not taken back: (a++)+ or (?>ab|a)*"
         )
-    return re.compile(pattern)
+    unbounded, bounded = _count_choices(tree)
+    if unbounded > MAX_UNBOUNDED_REPEATS or bounded > MAX_BOUNDED_CHOICES:
+        raise ValueError(
+            "too many choices in a row take too much time on a hostile value; allowed: "
+            f"{MAX_UNBOUNDED_REPEATS} repeats without an end such as .* and {MAX_BOUNDED_CHOICES} others such as a? "
+            "or (a|b), besides those that are not taken back: .*+ or (?>a|b)"
+        )
+    return compiled
+
+
+def _count_choices(tree: Any) -> tuple[int, int]:
+    """How many choices the matcher could go back on: repeats without an end, and all others."""
+    unbounded = bounded = 0
+    for opcode, argument in tree:
+        if opcode in (opcodes.ATOMIC_GROUP, opcodes.POSSESSIVE_REPEAT):
+            continue
+        if opcode in (opcodes.MAX_REPEAT, opcodes.MIN_REPEAT) and argument[0] != argument[1]:
+            # One that may go on for longer than all the others together is as good as without an end.
+            endless = argument[1] == opcodes.MAXREPEAT or argument[1] - argument[0] > MAX_BOUNDED_CHOICES
+            unbounded, bounded = unbounded + endless, bounded + (not endless)
+        bounded += opcode is opcodes.BRANCH
+        for subtree in _subtrees(argument):
+            inner = _count_choices(subtree)
+            unbounded, bounded = unbounded + inner[0], bounded + inner[1]
+    return unbounded, bounded
 
 
 def _repeats_a_choice(tree: Any, *, repeated: bool) -> bool:
@@ -167,7 +199,7 @@ class Conditions:
         cookies: Mapping[str, Condition] | None = None,
         json: Any = MISSING,
     ) -> None:
-        self.host = host
+        self.host = Condition(_lower(host.declared)) if host else None
         self.names = {"query": query or {}, "headers": headers or {}, "cookies": cookies or {}}
         self.json = json
 
@@ -205,6 +237,17 @@ def _values(request: Request, place: str, name: str) -> Sequence[str]:
     return () if value is None else (value,)
 
 
+def _lower(declared: object) -> object:
+    """The condition in lower case, as the host is; but an expression's letters have other meanings too."""
+    if isinstance(declared, str):
+        return declared.lower()
+    if isinstance(declared, list):
+        return [_lower(item) for item in declared]
+    if isinstance(declared, dict):
+        return {kind: operand if kind == "regex" else _lower(operand) for kind, operand in declared.items()}
+    return declared
+
+
 def _host_forms(host: str) -> tuple[str, ...]:
     """The Host field with its port and without; a host's letters have no case (RFC 9110 section 4.2.3)."""
     host = host.lower()
@@ -214,18 +257,35 @@ def _host_forms(host: str) -> tuple[str, ...]:
 
 def _json_difference(expected: Any, found: Any, field: str) -> Difference | None:
     """Objects may have more members than expected; lists have as many; true is not 1."""
+    # The way to a difference is put together on the way back: there may be none, and it may be long.
+    way: list[str] = []
+    unequal = _unequal(expected, found, way)
+    if unequal is None:
+        return None
+    return Difference(field + "".join(reversed(way)), quoted(unequal[0]), quoted(unequal[1]))
+
+
+def _unequal(expected: Any, found: Any, way: list[str]) -> tuple[Any, Any] | None:
+    """The first two values that differ; the steps that lead to them, the last first, are in `way`."""
+    unequal: tuple[Any, Any] | None
     if isinstance(expected, dict) and isinstance(found, dict):
         for name, value in expected.items():
-            if name not in found:
-                return Difference(f"{field}.{name}", quoted(value), "nothing")
-            if difference := _json_difference(value, found[name], f"{field}.{name}"):
-                return difference
+            unequal = _unequal(value, found[name], way) if name in found else (value, MISSING)
+            if unequal is not None:
+                way.append(f".{name}")
+                return unequal
         return None
     if isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
         for i, (left, right) in enumerate(zip(expected, found, strict=True)):
-            if difference := _json_difference(left, right, f"{field}[{i}]"):
-                return difference
+            unequal = _unequal(left, right, way)
+            if unequal is not None:
+                way.append(f"[{i}]")
+                return unequal
         return None
-    if expected == found and isinstance(expected, bool) == isinstance(found, bool):
-        return None
-    return Difference(field, quoted(expected), quoted(found))
+    if isinstance(expected, (dict, list)) or isinstance(found, (dict, list)):
+        return expected, found
+    return (
+        None
+        if expected == found and isinstance(expected, bool) == isinstance(found, bool)
+        else (expected, found)
+    )

@@ -11,6 +11,7 @@ import json
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
+from itertools import groupby
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -40,6 +41,11 @@ RulesArgument = str | PathLike[str] | Sequence[str | PathLike[str] | Rule] | Non
 _FIELDS = TriggerFields()
 
 
+def _check_prefix(path: str) -> None:
+    if not path.startswith("/"):
+        raise ValueError("a path starts with `/`")
+
+
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class TriggerTable:
     """`[trigger]`: what the trigger headers may ask for, and how they are called."""
@@ -48,7 +54,7 @@ class TriggerTable:
     statuses: list[StatusCode] | None = Field(
         default=None, description="The only statuses that may be asked for."
     )
-    paths: list[Annotated[StrictStr, Field(pattern="^/")]] = Field(
+    paths: list[Annotated[StrictStr, checked(_check_prefix)]] = Field(
         default_factory=list, description="Prefixes of the paths on which triggers work; all if empty."
     )
     max_delay: Annotated[Any, checked(parse_delay), DURATION_SCHEMA] = Field(
@@ -65,10 +71,10 @@ class RulesFile:
     """A rules file as a whole. The first matching rule in file order wins."""
 
     never: list[Annotated[StrictStr, checked(PathTemplate)]] = Field(
-        default_factory=list, description="Paths that no rule and no trigger touches."
+        default_factory=list, strict=True, description="Paths that no rule and no trigger touches."
     )
     trigger: TriggerTable | None = Field(default=None, description="Limits and names of the trigger headers.")
-    rules: list[Rule] = Field(default_factory=list, description="The rules, first match first.")
+    rules: list[Rule] = Field(default_factory=list, strict=True, description="The rules, first match first.")
 
 
 _RULES_FILE = TypeAdapter(RulesFile)
@@ -120,6 +126,9 @@ def load(environment: Environment, rules: RulesArgument = None) -> Configuration
         never += file.never
         if file.trigger is not None:
             tables[source] = file.trigger
+            names = _fields_of(file.trigger)
+            if len({name.lower() for name in names}) < len(names):
+                problems.append(Problem(source, "two triggers cannot have one header", key="trigger"))
     if len(tables) > 1:
         problems.append(
             Problem(" and ".join(tables), "each has a table of this name; keep one", key="trigger")
@@ -138,30 +147,40 @@ def _sources(environment: Environment, rules: RulesArgument) -> Iterator[tuple[s
     """Every source by the name that messages call it, with what reads it; the first overrides the rest."""
     if environment.short_rules:
         yield "MOCKWARE_RULES", lambda: _read_short_rules(environment.short_rules)
-    items = [rules] if isinstance(rules, (str, PathLike)) else list(rules or ())
-    for item in (*environment.files, *items):
-        if isinstance(item, Rule):
+    items = [rules] if isinstance(rules, (str, PathLike)) else [] if rules is None else rules
+    if not isinstance(items, Sequence):
+        raise TypeError(
+            f"rules= takes a path, or a list of paths and Rule objects, not {type(items).__name__}"
+        )
+    for made, group in groupby((*environment.files, *items), key=lambda item: isinstance(item, Rule)):
+        if made:
+            yield "rules=", lambda group=list(group): RulesFile(rules=group)  # type: ignore[misc]
             continue
-        if not isinstance(item, (str, PathLike)):
-            raise TypeError(f"rules= takes paths of rules files and Rule objects, not {type(item).__name__}")
-        yield fspath(item), lambda path=Path(item): read_rules_file(path)  # type: ignore[misc]
-    made = [item for item in items if isinstance(item, Rule)]
-    if made:
-        yield "rules=", lambda: RulesFile(rules=made)
+        for item in group:
+            if not isinstance(item, (str, PathLike)):
+                raise TypeError(
+                    f"rules= takes paths of rules files and Rule objects, not {type(item).__name__}"
+                )
+            yield fspath(item), lambda path=Path(item): read_rules_file(path)  # type: ignore[misc]
 
 
 def _read_short_rules(text: str) -> RulesFile:
     """`POST /reports 202; /legacy/{rest:path} 410`: a match, then a status or `passthrough`, or nothing."""
     source, rules, problems = "MOCKWARE_RULES", [], []
     for i, item in enumerate(filter(None, map(str.strip, text.split(";"))), 1):
-        match, _, action = item.rpartition(" ")
-        arguments: dict[str, Any] = {"match": match}
-        if action == "passthrough":
+        *words, action = item.split()
+        arguments: dict[str, Any] = {"match": " ".join(words)}
+        if action == "passthrough" and words:
             arguments["passthrough"] = True
-        elif match and action.isascii() and action.isdigit():
-            arguments["status"] = int(action)
+        elif words and action.isascii() and action.isdigit():
+            arguments["status"] = int(action[:9])
         else:
-            arguments["match"] = item
+            words.append(action)
+            arguments["match"] = " ".join(words)
+        if len(words) > 2 or (len(words) == 2 and "/" in words[0]):
+            hint = "expected `[METHOD] /path`, then a status or `passthrough`; rules are separated by `;`"
+            problems.append(Problem(source, hint, rule=f"rule {i}", value=quoted(item)))
+            continue
         try:
             rules.append(Rule(**arguments))
         except ConfigError as error:
@@ -178,6 +197,8 @@ def read_rules_file(path: Path) -> RulesFile:
         document = _parse(path)
     except OSError as error:
         raise ConfigError([Problem(source, f"cannot be read: {error.strerror or error}")]) from None
+    except ConfigError:
+        raise
     except (ValueError, RecursionError) as error:  # every parser's own error, and bytes that are no UTF-8
         message = " ".join(str(error).split())
         raise ConfigError([Problem(source, f"not {path.suffix[1:].upper()}: {message}")]) from None
@@ -191,13 +212,15 @@ def read_rules_file(path: Path) -> RulesFile:
 
 
 def _parse(path: Path) -> Any:
+    if path.suffix.lower() not in (".toml", ".json", ".yaml", ".yml"):
+        raise ConfigError([Problem(str(path), "a rules file ends in .toml, .yaml, .yml or .json")])
     text = path.read_text("utf-8-sig")
     match path.suffix.lower():
         case ".toml":
             return tomllib.loads(text)
         case ".json":
             return json.loads(text)
-        case ".yaml" | ".yml":
+        case _:
             try:
                 import yaml
             except ImportError:
@@ -208,7 +231,6 @@ def _parse(path: Path) -> Any:
                 return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
             except yaml.YAMLError as error:
                 raise ValueError(error) from None
-    raise ConfigError([Problem(str(path), "a rules file ends in .toml, .yaml, .yml or .json")])
 
 
 def _placed(source: str, document: Mapping[str, Any], error: ValidationError) -> Iterator[Problem]:
@@ -217,7 +239,7 @@ def _placed(source: str, document: Mapping[str, Any], error: ValidationError) ->
         if place[0] != "rules" or len(place) < 2:
             yield problem._replace(source=source)
             continue
-        declared = document["rules"][place[1]]
+        declared = list(document["rules"])[int(place[1])]
         label = f"rule {int(place[1]) + 1}"
         name = declared.get("name", declared.get("match")) if isinstance(declared, dict) else None
         label += f" {quoted(name)}" if isinstance(name, str) else ""
@@ -253,13 +275,15 @@ def _named(found: Iterable[tuple[str, Rule]], problems: list[Problem]) -> list[E
             )
         entries[rule.name] = Entry(rule.name, rule, source)
     names = []
+    numbers: dict[str, int] = {}
     for source, rule in found:
         name = rule.name
         if name is None:
-            name, number = rule.match, 1
+            name, number = rule.match, numbers.get(rule.match, 1)
             while name in entries:
                 number += 1
                 name = f"{rule.match} #{number}"
+            numbers[rule.match] = number
             entries[name] = Entry(name, rule, source)
         names.append(name)
     return [entries[name] for name in names]
@@ -278,11 +302,15 @@ def _selected(entries: list[Entry], words: Sequence[str], problems: list[Problem
     return [entry._replace(on=not {entry.name, *entry.rule.tags}.isdisjoint(words)) for entry in entries]
 
 
+def _fields_of(table: TriggerTable) -> TriggerFields:
+    return TriggerFields(table.status_header, table.name_header, table.delay_header, table.key_header)
+
+
 def _triggers(table: TriggerTable, environment: Environment) -> Triggers | None:
     if not table.enabled:
         return None
     return Triggers(
-        fields=TriggerFields(table.status_header, table.name_header, table.delay_header, table.key_header),
+        fields=_fields_of(table),
         statuses=None if table.statuses is None else frozenset(table.statuses),
         paths=tuple(table.paths),
         max_delay_s=parse_delay(table.max_delay),

@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
+from urllib.parse import unquote
 
 from .conditions import Difference
 from .config import Configuration, Entry
@@ -144,7 +145,8 @@ class Snapshot:
                 return Passthrough(trigger.delay_s or 0.0)
             return self._reply_to_trigger(status).to(request.method).after(trigger.delay_s or 0.0)
         name = (trigger.name or "").strip(" \t")
-        rule = self._by_name.get(name)
+        # X-Mock-Rule shows a name percent-encoded where it is not ASCII.
+        rule = self._by_name.get(name) or self._by_name.get(unquote(name))
         if rule is not None and rule.on and not self.is_expired(rule):
             return rule.answer(request, trigger.delay_s, self._chance)
         if rule is None:

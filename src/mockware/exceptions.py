@@ -9,12 +9,34 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from itertools import islice
+from reprlib import Repr
 from typing import NamedTuple
 
 # Long enough to recognise a value by, short enough for one line of a terminal or a log.
 MAX_QUOTED_CHARS = 64
 # Ten thousand rules have ten thousand names; a screenful is read, the rest is scrolled past.
 MAX_LISTED = 20
+# Comparing takes some 10 microseconds a name, and a request with a wrong name waits for it.
+MAX_COMPARED = 1000
+
+
+class _Short(Repr):
+    """Never writes out the whole of a large value, and leaves a table's keys in their order."""
+
+    def repr_dict(self, x: dict[object, object], level: int) -> str:  # type: ignore[override]
+        if level <= 0:
+            return "{...}" if x else "{}"
+        pairs = [
+            f"{self.repr1(key, level - 1)}: {self.repr1(value, level - 1)}"
+            for key, value in islice(x.items(), self.maxdict)
+        ]
+        return f"{{{', '.join(pairs)}{', ...' if len(x) > self.maxdict else ''}}}"
+
+
+_short = _Short()
+_short.maxdict = _short.maxlist = 4
+_short.maxlevel = 4
+_short.maxstring = _short.maxother = MAX_QUOTED_CHARS
 
 
 class MockwareError(Exception):
@@ -37,7 +59,7 @@ class Problem(NamedTuple):
 
     def __str__(self) -> str:
         place = ", ".join(part for part in (self.source, self.rule) if part)
-        found = f"`{self.key}`" if self.key else ""
+        found = f"`{self.key.encode('unicode_escape').decode()}`" if self.key else ""
         if self.value:
             found += f" = {self.value}" if found else self.value
         return ": ".join(part for part in (place, found, self.message) if part)
@@ -50,12 +72,21 @@ class ConfigError(MockwareError, ValueError):
         self.problems = tuple(problems)
         super().__init__("\n".join(map(str, self.problems)))
 
+    def __reduce__(self) -> tuple[type[ConfigError], tuple[tuple[Problem, ...]]]:
+        return type(self), (self.problems,)
+
 
 def quoted(value: object) -> str:
     """`value` as one short line of printable ASCII, whatever it is made of."""
     # Cut before and after escaping: a megabyte need not be escaped to be shortened, and one
     # character can become ten.
-    text = ascii(value[: MAX_QUOTED_CHARS + 1] if isinstance(value, str) else value)
+    if isinstance(value, str):
+        text = ascii(value[: MAX_QUOTED_CHARS + 1])
+    else:
+        try:
+            text = _short.repr(value).encode("ascii", "backslashreplace").decode()
+        except ValueError:  # an integer with more digits than Python prints
+            text = f"a very long {type(value).__name__}"
     if len(text) <= MAX_QUOTED_CHARS + 2:
         return text
     return text[:MAX_QUOTED_CHARS] + "..."
@@ -66,7 +97,8 @@ def did_you_mean(word: str, known: Collection[str]) -> str:
     from difflib import get_close_matches
 
     # A word longer than any key or name has no near one, and comparing takes quadratic time.
-    near = get_close_matches(word.lower(), known, n=1) if len(word) <= 2 * MAX_QUOTED_CHARS else ()
+    compared = islice(known, MAX_COMPARED)
+    near = get_close_matches(word.lower(), list(compared), n=1) if len(word) <= 2 * MAX_QUOTED_CHARS else ()
     shown = ", ".join(islice(known, MAX_LISTED))
     more = f" and {len(known) - MAX_LISTED} more" if len(known) > MAX_LISTED else ""
     return (

@@ -38,13 +38,16 @@ def interface_of(app: object) -> Interface:
     )
 
 
-def check_interface(app: object, wanted: Literal["ASGI", "WSGI"]) -> None:
-    """Raises TypeError, naming the right class, for an app that certainly speaks the other interface."""
+def check_interface(app: object, wanted: Literal["ASGI", "WSGI"]) -> Interface:
+    """The interface of an app that is wrapped by name, and is believed where that cannot be told.
+
+    Raises TypeError, naming the right class, for an app that certainly speaks the other interface.
+    """
     try:
         found = interface_of(app)
     except TypeError:
         if callable(app):
-            return  # who names the class knows better
+            return wanted  # who names the class knows better
         raise
     if not found.startswith(wanted):
         other = found.split()[0]
@@ -52,6 +55,7 @@ def check_interface(app: object, wanted: Literal["ASGI", "WSGI"]) -> None:
             f"{wanted}MockMiddleware wraps {wanted} apps, and {_called(app)} speaks {found}: "
             f"use {other}MockMiddleware"
         )
+    return found
 
 
 def _call_of(app: Callable[..., Any]) -> object:

@@ -27,6 +27,7 @@ class _Missing:
         return "nothing"
 
 
+_UNPARSED = object()
 MISSING = _Missing()
 """What stands where there is no value: JSON's null is a value, so `None` cannot say it."""
 
@@ -56,7 +57,7 @@ class Request:
         self._headers = headers or {}
         self._query: dict[str, list[str]] | None = None
         self._cookies: dict[str, str] | None = None
-        self._json: Any = MISSING
+        self._json: Any = _UNPARSED
 
     def header(self, name: str) -> str | None:
         """The value of the field `name` (lower-case), or None."""
@@ -81,11 +82,11 @@ class Request:
     @property
     def json(self) -> Any:
         """The body as JSON, or `MISSING` where it is absent, too long, or not JSON."""
-        if self._json is MISSING and self.body:
+        if self._json is _UNPARSED:
             try:
-                self._json = json.loads(self.body)
+                self._json = json.loads(self.body or b"")
             except (ValueError, RecursionError):
-                self.body = None
+                self._json = MISSING
         return self._json
 
     @property

@@ -159,6 +159,8 @@ def _parse(text: str) -> tuple[list[_Segment], str]:
     """The segments of a template, and its text without the parameters' names."""
     if not text.startswith("/"):
         raise ValueError("a path starts with `/`")
+    if not text.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise ValueError("half of a surrogate pair is no character")
     for mark in "?#":
         if mark in text:
             raise ValueError(f"a path has no `{mark}`; put the query into `when = {{ query = ... }}`")

@@ -90,7 +90,7 @@ def build_reply(
     if status not in _WITHOUT_LENGTH:
         defaults.append(("Content-Length", str(len(body))))
     # So that no cache serves a mock to someone else (RFC 9111 section 5.2.2.5).
-    defaults += [("Cache-Control", "no-store"), ("X-Mock-Rule", quote(rule, safe=_PRINTABLE))]
+    defaults += [("Cache-Control", "no-store"), ("X-Mock-Rule", quote(rule.strip(), safe=_PRINTABLE))]
     if vary:
         defaults.append(("Vary", vary))
     given = {name.lower(): value for name, value in headers}

@@ -87,6 +87,8 @@ class Delay(NamedTuple):
 
 def parse_rule_delay(declared: object) -> Delay:
     """`"2s"`, or `{ min = "1s", max = "2s" }`. Raises ValueError for anything else."""
+    if declared is None:
+        return Delay()
     if not isinstance(declared, Mapping):
         seconds = parse_delay(declared)
         return Delay(seconds, seconds)
@@ -119,8 +121,10 @@ def _check_word(word: str) -> None:
         )
 
 
-def _check_expires(declared: object) -> datetime:
+def _check_expires(declared: object) -> datetime | None:
     """A moment, with its offset from UTC: a staging host's own time zone is nobody's business."""
+    if declared is None:
+        return None
     if isinstance(declared, str):
         try:
             declared = datetime.fromisoformat(declared)
@@ -150,11 +154,23 @@ def _check_header_value(declared: object, info: ValidationInfo) -> object:
     return declared
 
 
+def _check_spellings(declared: Mapping[str, object]) -> None:
+    if len({name.lower() for name in declared}) < len(declared):
+        raise ValueError("two spellings of one field; a field's name has no case")
+
+
 def _check_header_name(name: str) -> None:
     check_header(name, "")
 
 
+def _check_json(declared: Any) -> None:
+    if declared is not MISSING:
+        Content.from_json(declared)
+
+
 def _one_body(declared: Any, info: ValidationInfo) -> Any:
+    if declared is MISSING or (declared is None and info.field_name != "json"):
+        return declared
     for other in ("json", "text", "file"):
         if other != info.field_name and info.data.get(other, MISSING) not in (MISSING, None):
             raise ValueError(
@@ -166,15 +182,23 @@ def _one_body(declared: Any, info: ValidationInfo) -> Any:
     return declared
 
 
-def _resolved_file(declared: str | Path, info: ValidationInfo) -> Path:
+def _resolved_file(declared: Any, info: ValidationInfo) -> Path | None:
     """An existing file; one named by a rules file stays inside that file's folder."""
+    if declared is None:
+        return None
+    if not isinstance(declared, (str, Path)):
+        raise ValueError("expected the path of a file")
     folder = (info.context or {}).get("folder")
-    path = (folder or Path()).joinpath(declared).resolve()
+    try:
+        path = (folder or Path()).joinpath(declared).resolve()
+        size = path.stat().st_size if path.is_file() else None
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
     if folder is not None and not path.is_relative_to(folder.resolve()):
         raise ValueError("a `file` stays inside the folder of its rules file")
-    if not path.is_file():
+    if size is None:
         raise ValueError(f"no such file: {path}")
-    if path.stat().st_size > MAX_FILE_BYTES:
+    if size > MAX_FILE_BYTES:
         raise ValueError(f"larger than {MAX_FILE_BYTES} bytes, and every worker would hold it in memory")
     return path
 
@@ -225,6 +249,7 @@ _DelaySchema = {
 _HeaderValueSchema = {
     "anyOf": [{"type": ["string", "integer"]}, {"type": "array", "items": {"type": ["string", "integer"]}}]
 }
+_FILE_SCHEMA = WithJsonSchema({"type": "string"})
 STRICT = ConfigDict(extra="forbid")
 
 
@@ -240,7 +265,9 @@ class When:
     query: dict[str, _Condition] = Field(
         default_factory=dict, description="By parameter; any value of it counts."
     )
-    headers: dict[HeaderName, _Condition] = Field(default_factory=dict, description="By field name.")
+    headers: Annotated[dict[HeaderName, _Condition], checked(_check_spellings)] = Field(
+        default_factory=dict, description="By field name."
+    )
     cookies: dict[str, _Condition] = Field(default_factory=dict, description="By cookie name.")
     json: Any = Field(default_factory=_absent, description="A deep subset of the request's JSON body.")
 
@@ -254,11 +281,14 @@ class When:
         )
 
 
-# Who writes Python may write the table as one; pydantic shall see the model alone, or it would take any.
+# What a type checker lets people write, and what pydantic is to look for: the model alone, for it would take
+# any mapping, and anything at all for a file, whose own validator has the better words.
 if TYPE_CHECKING:
     _When = When | Mapping[str, Any]
+    _File = str | Path | None
 else:
     _When = When
+    _File = Any
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -291,13 +321,13 @@ class Rule:
         HeaderName,
         Annotated[Any, AfterValidator(_check_header_value), WithJsonSchema(_HeaderValueSchema)],
     ] = Field(default_factory=dict, description="Fields of the response; a list repeats its field.")
-    json: Annotated[Any, AfterValidator(_one_body), checked(Content.from_json)] = Field(
+    json: Annotated[Any, AfterValidator(_one_body), checked(_check_json)] = Field(
         default_factory=_absent, description="The body, written as JSON."
     )
-    text: Annotated[StrictStr, AfterValidator(_one_body)] | None = Field(
+    text: Annotated[StrictStr, AfterValidator(_one_body), checked(Content.from_text)] | None = Field(
         default=None, description="The body, as plain text."
     )
-    file: Annotated[str | Path, AfterValidator(_one_body), AfterValidator(_resolved_file)] | None = Field(
+    file: Annotated[_File, AfterValidator(_one_body), AfterValidator(_resolved_file), _FILE_SCHEMA] = Field(
         default=None,
         description="A file whose content is the body, in or below the folder of the rules file.",
     )
@@ -374,6 +404,8 @@ _validate = Rule.__init__
 
 @wraps(_validate)
 def _init(self: Rule, *args: Any, **kwargs: Any) -> None:
+    if len(args) > 1:
+        raise TypeError("Rule takes the match by position and everything else by name")
     try:
         _validate(self, *args, **kwargs)
     except ValidationError as error:

@@ -160,9 +160,12 @@ def draw(choices: tuple[Choice, ...], chance: float) -> int | None:
 
 def _member(baggage: str, name: str) -> str | None:
     """The decoded value of one member of W3C baggage; those of others are nobody's business here."""
-    for member in baggage[:MAX_BAGGAGE_CHARS].split(","):
-        key, equals, rest = member.partition("=")
-        if equals and key.strip(" \t") == name:
+    if len(baggage) > MAX_BAGGAGE_CHARS:
+        # Up to the last member that the bound leaves whole.
+        baggage = baggage[:MAX_BAGGAGE_CHARS].rpartition(",")[0]
+    for member in baggage.split(","):
+        key, _, rest = member.partition("=")
+        if key.partition(";")[0].strip(" \t") == name:
             # Tracing libraries take the properties for a part of the value, and encode their `;` on the way.
             return unquote(rest).partition(";")[0].strip(" \t")
     return None

@@ -16,6 +16,14 @@ from .exceptions import Problem, did_you_mean, quoted
 # The keys that are allowed in the table at a place, such as ("rules", 3, "when").
 KnownKeys = Callable[[tuple[int | str, ...]], Collection[str]]
 
+_EXPECTED = {
+    **dict.fromkeys(("dataclass_type", "dict_type", "mapping_type"), "expected a table"),
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "int_parsing_size"), "expected an integer"),
+    **dict.fromkeys(("float_type", "float_parsing", "finite_number"), "expected a number"),
+    **dict.fromkeys(("list_type", "tuple_type", "sequence_str", "is_instance_of"), "expected a list"),
+    "bool_type": "expected true or false",
+    "string_type": "expected a string",
+}
 _UNKNOWN = frozenset(("unexpected_keyword_argument", "unexpected_positional_argument", "extra_forbidden"))
 _ABSENT = frozenset(("missing", "missing_argument", "missing_positional_only_argument"))
 
@@ -26,7 +34,8 @@ def findings(
     """Every finding with its place; the `Problem` still lacks its source and rule."""
     for details in error.errors(include_url=False):
         place = details["loc"]
-        key = ".".join(str(part) for part in place)
+        # Pydantic marks a finding about a key itself by a last part of its own.
+        key = ".".join(str(part) for part in place if part != "[key]")
         value = "" if details["type"] in _ABSENT else quoted(details["input"])
         yield place, Problem("", _message(details, known_keys), key=key, value=value)
 
@@ -40,7 +49,4 @@ def _message(details: ErrorDetails, known_keys: KnownKeys) -> str:
         return f"no such key{did_you_mean(str(key), known)}"
     if details["type"] == "value_error":
         return str(details["ctx"]["error"])
-    if details["type"] in ("dataclass_type", "dict_type"):
-        return "expected a table"
-    message = details["msg"]
-    return message.replace("Input should be", "expected").replace("valid ", "")
+    return _EXPECTED.get(details["type"]) or details["msg"].replace("Input should be", "expected")

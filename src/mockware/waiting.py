@@ -10,7 +10,7 @@ import threading
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager
 from types import coroutine
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from .messages import Response
 from .replies import build_problem
@@ -57,7 +57,7 @@ def run_until_it_waits(awaitable: Awaitable[T]) -> T:
     try:
         steps = awaitable.__await__()
     except AttributeError:
-        steps = awaitable  # type: ignore[assignment] - a generator that `types.coroutine` made awaitable
+        steps = cast(Generator[Any, Any, T], awaitable)  # made awaitable by `types.coroutine`
     try:
         waits_for = next(steps)
     except StopIteration as finished:
