@@ -308,9 +308,10 @@ def test_every_way_of_reading_the_replay_gives_what_the_original_would(
         got.extend(carry_out(environ["wsgi.input"], reads))
         return answering(environ, start_response)
 
-    if not terminated and (len(body) > max_bytes or not body):
-        most = sys.maxsize  # then the app has the server's own input, which must not be read past its end
-        reads = [("read", len(body))]
+    if len(body) > max_bytes or not body:
+        most = sys.maxsize  # the app reads from the server's own input, whose short reads are its own, too
+        if not terminated:
+            reads = [("read", len(body))]  # and it must not read past its end
     stream = Input(body, ends=terminated, most=most)
     more = {"wsgi.input_terminated": True} if terminated else {}
     inner = validator(app) if validated else app

@@ -217,6 +217,7 @@ WSGI_APPS = {
 UNCLEAR: dict[str, Callable[[Any], Any]] = {
     "bare decorator": bare,
     "variadic lambda": lambda app: lambda *args: app(*args),
+    "one argument and any others": lambda app: lambda first, *rest: app(first, *rest),
     "partial of a bare decorator": lambda app: partial(bare(app)),
 }
 

@@ -318,7 +318,7 @@ def test_what_json_has_no_word_for_is_refused(make: Any) -> None:
     [
         ("Retry-After", "30"),
         ("x-a", ""),
-        ("x-a", "a b\tc"),
+        ("x-a", "a b c"),
         ("x-a", "é\xff"),
         ("!#$%&'*+-.^_`|~09aZ", "x"),
         ("Set-Cookie", "a=1; Path=/"),

@@ -97,7 +97,7 @@ class ASGIMockMiddleware:
                     if kind == "http":
                         response = candidates[0].at_once.get(scope["method"])
                         if response is not None:
-                            return self._reply(scope, receive, send, response)
+                            return self._reply(scope, receive, send, path, response)
                     return self._consider(scope, receive, send, path, candidates)
         return self.app(scope, receive, send)
 
@@ -131,18 +131,25 @@ class ASGIMockMiddleware:
                 expects = False
             decision = self._snapshot.decide(request, candidates, resume=decision)
         if isinstance(decision, Response):
-            return await self._reply(scope, receive, send, decision, expects=expects)
+            return await self._reply(scope, receive, send, path, decision, expects=expects)
         if isinstance(decision, Passthrough) and decision.delay_s:
             with place_to_sleep() as granted:
                 if granted:
                     await sleep(decision.delay_s)
             if not granted:
                 refusal = too_many_sleepers("passthrough", request.method)
-                return await self._reply(scope, receive, send, refusal, expects=expects)
+                return await self._reply(scope, receive, send, path, refusal, expects=expects)
         return await self.app(scope, receive, send)
 
     async def _reply(
-        self, scope: Scope, receive: Receive, send: Send, response: Response, *, expects: bool = False
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        path: str,
+        response: Response,
+        *,
+        expects: bool = False,
     ) -> None:
         """Sends a mock, when its delay is over. Nothing is sent to a client that has gone.
 
@@ -162,7 +169,7 @@ class ASGIMockMiddleware:
                     await sleep(response.delay_s)  # asking for the next event would be asking for the body
                 elif not await sleep_while_connected(response.delay_s, receive):
                     return
-        self._log_mock(response, scope.get("method", "GET"), scope["path"])
+        self._log_mock(response, scope.get("method", "GET"), path)
         prefix = ""
         if scope["type"] == "websocket":
             if "websocket.http.response" not in (scope.get("extensions") or ()):

@@ -180,17 +180,23 @@ class _Replay:
 
     def read(self, size: int | None = -1) -> bytes:
         wanted = -1 if size is None else size
-        piece = self._start.read(wanted)
-        if wanted < 0:
-            return piece + self._stream.read()
-        return piece + self._stream.read(wanted - len(piece)) if len(piece) < wanted else piece
+        pieces = [self._start.read(wanted)]
+        left = wanted - len(pieces[0])
+        # With an argument: wsgiref.validate asks for one.
+        while left and (piece := self._stream.read(-1 if wanted < 0 else left)):
+            pieces.append(piece)
+            left -= len(piece)
+        return b"".join(pieces)
 
     def readline(self, size: int | None = -1) -> bytes:
         wanted = -1 if size is None else size
         line = self._start.readline(wanted)
-        if line.endswith(b"\n") or len(line) == wanted:
-            return line
-        return line + (self._stream.readline() if wanted < 0 else self._stream.readline(wanted - len(line)))
+        while not line.endswith(b"\n") and len(line) != wanted:
+            more = self._stream.readline() if wanted < 0 else self._stream.readline(wanted - len(line))
+            if not more:
+                break
+            line += more
+        return line
 
     def readlines(self, hint: int | None = -1) -> list[bytes]:
         lines: list[bytes] = []

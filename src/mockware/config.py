@@ -11,12 +11,21 @@ import json
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
+from errno import EISDIR
 from itertools import groupby
-from os import PathLike, fspath
+from os import PathLike, fspath, strerror
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import Field, StrictBool, StrictStr, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    Field,
+    StrictBool,
+    StrictStr,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+)
 from pydantic.dataclasses import dataclass
 
 from .durations import MAX_DELAY_S, parse_delay
@@ -41,6 +50,18 @@ RulesArgument = str | PathLike[str] | Sequence[str | PathLike[str] | Rule] | Non
 _FIELDS = TriggerFields()
 
 
+def _own_name(name: str, info: ValidationInfo) -> str:
+    for other in TriggerFields._fields:
+        field = f"{other}_header"
+        taken = info.data.get(field, getattr(_FIELDS, other))
+        if field != info.field_name and taken.lower() == name.lower():
+            raise ValueError(f"two triggers cannot have one header, and this is `{field}`")
+    return name
+
+
+_FieldName = Annotated[HeaderName, AfterValidator(_own_name)]
+
+
 def _check_prefix(path: str) -> None:
     if not path.startswith("/"):
         raise ValueError("a path starts with `/`")
@@ -60,10 +81,10 @@ class TriggerTable:
     max_delay: Annotated[Any, checked(parse_delay), DURATION_SCHEMA] = Field(
         default=f"{MAX_DELAY_S:g}s", description="The longest delay that may be asked for."
     )
-    status_header: HeaderName = Field(default=_FIELDS.status, description="Instead of X-Mock-Status.")
-    name_header: HeaderName = Field(default=_FIELDS.name, description="Instead of X-Mock-Name.")
-    delay_header: HeaderName = Field(default=_FIELDS.delay, description="Instead of X-Mock-Delay.")
-    key_header: HeaderName = Field(default=_FIELDS.key, description="Instead of X-Mock-Key.")
+    status_header: _FieldName = Field(default=_FIELDS.status, description="Instead of X-Mock-Status.")
+    name_header: _FieldName = Field(default=_FIELDS.name, description="Instead of X-Mock-Name.")
+    delay_header: _FieldName = Field(default=_FIELDS.delay, description="Instead of X-Mock-Delay.")
+    key_header: _FieldName = Field(default=_FIELDS.key, description="Instead of X-Mock-Key.")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -126,9 +147,6 @@ def load(environment: Environment, rules: RulesArgument = None) -> Configuration
         never += file.never
         if file.trigger is not None:
             tables[source] = file.trigger
-            names = _fields_of(file.trigger)
-            if len({name.lower() for name in names}) < len(names):
-                problems.append(Problem(source, "two triggers cannot have one header", key="trigger"))
     if len(tables) > 1:
         problems.append(
             Problem(" and ".join(tables), "each has a table of this name; keep one", key="trigger")
@@ -152,9 +170,10 @@ def _sources(environment: Environment, rules: RulesArgument) -> Iterator[tuple[s
         raise TypeError(
             f"rules= takes a path, or a list of paths and Rule objects, not {type(items).__name__}"
         )
-    for made, group in groupby((*environment.files, *items), key=lambda item: isinstance(item, Rule)):
+    for made, run in groupby((*environment.files, *items), key=lambda item: isinstance(item, Rule)):
+        group = list(run)
         if made:
-            yield "rules=", lambda group=list(group): RulesFile(rules=group)  # type: ignore[misc]
+            yield "rules=", lambda rules=group: RulesFile(rules=rules)  # type: ignore[misc]
             continue
         for item in group:
             if not isinstance(item, (str, PathLike)):
@@ -212,6 +231,8 @@ def read_rules_file(path: Path) -> RulesFile:
 
 
 def _parse(path: Path) -> Any:
+    if path.is_dir():
+        raise IsADirectoryError(EISDIR, strerror(EISDIR))
     if path.suffix.lower() not in (".toml", ".json", ".yaml", ".yml"):
         raise ConfigError([Problem(str(path), "a rules file ends in .toml, .yaml, .yml or .json")])
     text = path.read_text("utf-8-sig")
@@ -294,7 +315,9 @@ def _selected(entries: list[Entry], words: Sequence[str], problems: list[Problem
     known = {word for entry in entries for word in (entry.name, *entry.rule.tags)}
     problems += [
         Problem(
-            "MOCKWARE", f"no rule has this name or tag{did_you_mean(word, sorted(known))}", value=quoted(word)
+            "MOCKWARE",
+            f"no rule has this name or tag{did_you_mean(word, sorted(known))} (`on` turns all on)",
+            value=quoted(word),
         )
         for word in words
         if word not in known

@@ -23,7 +23,7 @@ MAX_COMPARED = 1000
 class _Short(Repr):
     """Never writes out the whole of a large value, and leaves a table's keys in their order."""
 
-    def repr_dict(self, x: dict[object, object], level: int) -> str:  # type: ignore[override]
+    def repr_dict(self, x: dict[object, object], level: int) -> str:
         if level <= 0:
             return "{...}" if x else "{}"
         pairs = [

@@ -19,7 +19,7 @@ from urllib.parse import parse_qs
 HOP_BY_HOP = frozenset(
     ("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailers", "upgrade")
 )
-NOT_ON_HTTP_2 = frozenset(("connection", "keep-alive", "proxy-connection", "upgrade"))
+NOT_ON_HTTP_2 = frozenset(("connection", "keep-alive", "proxy-connection", "te", "upgrade"))
 
 
 class _Missing:
@@ -136,7 +136,9 @@ class Response:
         self.raw_headers = tuple(
             (name.lower().encode("ascii"), value.encode("latin-1")) for name, value in self.headers
         )
-        self.has_hop_by_hop = any(name.lower() in HOP_BY_HOP for name, _ in self.headers)
+        self.has_hop_by_hop = any(
+            name.lower() in HOP_BY_HOP or name.lower() in NOT_ON_HTTP_2 for name, _ in self.headers
+        )
         self.head = Response(status, reason, headers, b"", rule=rule, delay_s=delay_s) if body else self
 
     def to(self, method: str) -> Response:

@@ -27,8 +27,10 @@ RESERVED_HEADERS = frozenset(
 _WITHOUT_LENGTH = frozenset((204, 304))
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
-# Visible characters and obs-text, with blanks and tabs between: RFC 9110 section 5.5.
-_FIELD_VALUE = re.compile(r"(?:[\x21-\x7e\x80-\xff]++(?:[ \t]++(?=[\x21-\x7e\x80-\xff]))?)*")
+# Visible characters and obs-text, with blanks between: RFC 9110 section 5.5. It allows tabs too, which
+# PEP 3333 forbids.
+_FIELD_VALUE = re.compile(r"(?:[\x21-\x7e\x80-\xff]++(?: ++(?=[\x21-\x7e\x80-\xff]))?)*")
+_BLANK_ENDS = re.compile(r"^ +| +$")
 _PRINTABLE = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
 
 JSON = "application/json"
@@ -62,7 +64,8 @@ def check_header(name: str, value: str) -> None:
         raise ValueError("this field is set by the server or by mockware")
     if not _FIELD_VALUE.fullmatch(value):
         raise ValueError(
-            "a header's value is one line of printable Latin-1 without blanks at its ends (no CR, LF or NUL)"
+            "a header's value is one line of printable Latin-1 without blanks at its ends (no CR, LF or NUL) "
+            "and without tabs, which WSGI forbids"
         )
 
 
@@ -90,13 +93,18 @@ def build_reply(
     if status not in _WITHOUT_LENGTH:
         defaults.append(("Content-Length", str(len(body))))
     # So that no cache serves a mock to someone else (RFC 9111 section 5.2.2.5).
-    defaults += [("Cache-Control", "no-store"), ("X-Mock-Rule", quote(rule.strip(), safe=_PRINTABLE))]
+    defaults += [("Cache-Control", "no-store"), ("X-Mock-Rule", _in_a_field(rule))]
     if vary:
         defaults.append(("Vary", vary))
     given = {name.lower(): value for name, value in headers}
     defaults += required_headers(status, len(body), media_type=given.get("content-type", media_type))
     kept = [(name, value) for name, value in defaults if name.lower() not in given]
     return Response(status, known.phrase, [*kept, *headers], body, rule=rule)
+
+
+def _in_a_field(name: str) -> str:
+    """A rule's name, percent-encoded where it is not printable ASCII, and at its ends where it is blank."""
+    return _BLANK_ENDS.sub(lambda blanks: "%20" * len(blanks[0]), quote(name, safe=_PRINTABLE))
 
 
 def build_problem(status: int, detail: str, *, rule: str, vary: str = "") -> Response:

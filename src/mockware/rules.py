@@ -187,13 +187,13 @@ def _resolved_file(declared: Any, info: ValidationInfo) -> Path | None:
     if declared is None:
         return None
     if not isinstance(declared, (str, Path)):
-        raise ValueError("expected the path of a file")
+        raise ValueError("expected a string: the path of a file")
     folder = (info.context or {}).get("folder")
     try:
         path = (folder or Path()).joinpath(declared).resolve()
         size = path.stat().st_size if path.is_file() else None
     except OSError as error:
-        raise ValueError(f"cannot be read: {error.strerror}") from None
+        raise ValueError(f"this file cannot be read: {error.strerror}") from None
     if folder is not None and not path.is_relative_to(folder.resolve()):
         raise ValueError("a `file` stays inside the folder of its rules file")
     if size is None:

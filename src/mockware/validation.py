@@ -21,7 +21,7 @@ _EXPECTED = {
     **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "int_parsing_size"), "expected an integer"),
     **dict.fromkeys(("float_type", "float_parsing", "finite_number"), "expected a number"),
     **dict.fromkeys(("list_type", "tuple_type", "sequence_str", "is_instance_of"), "expected a list"),
-    "bool_type": "expected true or false",
+    "bool_type": "expected a boolean: true or false",
     "string_type": "expected a string",
 }
 _UNKNOWN = frozenset(("unexpected_keyword_argument", "unexpected_positional_argument", "extra_forbidden"))
@@ -33,9 +33,9 @@ def findings(
 ) -> Iterator[tuple[tuple[int | str, ...], Problem]]:
     """Every finding with its place; the `Problem` still lacks its source and rule."""
     for details in error.errors(include_url=False):
-        place = details["loc"]
         # Pydantic marks a finding about a key itself by a last part of its own.
-        key = ".".join(str(part) for part in place if part != "[key]")
+        place = tuple(part for part in details["loc"] if part != "[key]")
+        key = ".".join(map(str, place))
         value = "" if details["type"] in _ABSENT else quoted(details["input"])
         yield place, Problem("", _message(details, known_keys), key=key, value=value)
 
