@@ -5,7 +5,7 @@ for each Python, and the tests run against it: `src` is on nobody's path, so tha
 that the wheel lacks shows. Nothing but the standard library is imported here.
 
     python3 tests                                   this Python: ruff, mypy, all tests
-    python3 tests --on python3.12 python3.13        these Pythons, side by side
+    python3 tests --on python3.12 python3.13        these Pythons, one after the other
     python3 tests -- -k parity -x                   the rest goes to pytest
 """
 
@@ -17,7 +17,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,8 +39,8 @@ def main() -> int:
             steps = test_steps(python, work / f"python-{number}", wheel, arguments.pytest, lint=number == 0)
             return run(python, steps, work / f"{number}.log")
 
-        with ThreadPoolExecutor(len(arguments.on)) as pool:
-            passed = list(pool.map(test, range(len(arguments.on)), arguments.on))
+        # Each uses all cores by itself; side by side they would only make each other's time-outs more likely.
+        passed = [test(number, python) for number, python in enumerate(arguments.on)]
     return 0 if all(passed) else 1
 
 
@@ -67,8 +66,9 @@ def test_steps(
             [here, "-m", "ruff", "format", "--check", "."],
             [here, "-m", "mypy"],
         ]
-    # Whole files go to either worker, so that a server is started once, by the one that has its file.
-    return [*steps, [here, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", *pytest]]
+    # A file goes to one worker as a whole, so that its servers are started once; there are more workers than
+    # cores because much of the time is spent waiting for servers to start.
+    return [*steps, [here, "-m", "pytest", "-q", "-n", "4", "--dist", "loadfile", *pytest]]
 
 
 def run(name: str, steps: list[list[str]], log: Path) -> bool:

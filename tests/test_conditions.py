@@ -195,6 +195,9 @@ def test_an_expression_that_can_take_exponential_time_is_refused_with_a_way_out(
         r"\d+\d+\d+\d+x",
         "a?" * 30 + "a" * 30,  # two to the power of 30
         "(?:ab|ab)" * 30 + "x",
+        "a{0,8}" * 8 + "b",  # nine to the power of eight, from every place
+        "a*a*" + "a?" * 8 + "b",  # the ways of the repeats times those of the choices
+        "a*a*" + "(?:a|aa)" * 4 + "b",
     ],
     ids=lambda pattern: pattern[:16],
 )
@@ -300,6 +303,13 @@ def test_the_case_of_a_host_in_the_rules_does_not_matter_either(declared: object
     when = Conditions(host=Condition(declared))
     assert when.difference(request(headers={"host": "staging.example"})) is None
     assert when.difference(request(headers={"host": "Staging.Example:8000"})) is None
+
+
+@pytest.mark.parametrize("pattern", ["^Staging", r"^staging\.EXAMPLE", r"(?i)^STAGING", r"^S\w+\.Example$"])
+def test_the_case_of_an_expression_for_the_host_does_not_matter_either(pattern: str) -> None:
+    when = Conditions(host=Condition({"regex": pattern}))
+    assert when.difference(request(headers={"host": "Staging.Example"})) is None
+    assert when.difference(request(headers={"host": "staging.example"})) is None
 
 
 def test_a_request_without_a_host_differs_from_every_host() -> None:

@@ -890,6 +890,12 @@ def test_every_document_is_a_configuration_or_an_error_with_a_line_for_each_prob
         ("json", '{"rules": [{"match": "/a", "file": "\\ud800"}]}'),
         ("json", '{"rules": [{"match": "/a", "a\\nb": 1}]}'),
         ("json", '{"rules": [{"match": "/a", "file": "a\\u0000b"}]}'),
+        ("json", '{"rules": [{"match": "/a", "file": "a\\n\\u001bb"}]}'),
+        ("json", '{"rules": [{"match": "/a%0A%1B[31m"}]}'),
+        ("json", '{"rules": [{"match": "/a", "when": {"host": {"a\\n\\u001bb": "c"}}}]}'),
+        ("json", '{"rules": [{"match": "/a", "when": {"host": {"regex": "(?\\n"}}}]}'),
+        ("json", '{"rules": [{"match": "/a", "when": {"host": {"regex": "(?P<a\\u001b>a)"}}}]}'),
+        ("toml", "a = \x1b"),
     ],
     ids=lambda text: text[:60],
 )
@@ -1196,6 +1202,12 @@ def test_who_writes_another_word_for_on_is_told_of_on(word: str) -> None:
             states(word, *rules)
         (problem,) = refused.value.problems
         assert re.search(r"\bon\b", problem.message), problem.message
+
+
+def test_a_list_of_known_rules_is_one_printable_line_whatever_they_match() -> None:
+    with pytest.raises(ConfigError) as refused:
+        states("down", Rule("/a\n\x1b[31m"), Rule("/b"))
+    assert str(refused.value).isprintable()
 
 
 def test_a_word_is_not_called_unknown_where_the_rule_that_has_it_could_not_be_read(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """A template matches what Starlette says it matches, to the end of the path."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from uuid import UUID
 
@@ -184,6 +186,37 @@ def test_a_converter_that_is_registered_before_the_rules_are_read_is_used() -> N
     template = PathTemplate("/rooms/{number:even}")
     assert template.matches("/rooms/14")
     assert not template.matches("/rooms/13")
+
+
+# Hostile paths
+
+HOSTILE = """
+from mockware.index import PathIndex
+from mockware.paths import PathTemplate
+try:
+    template = PathTemplate({text!r})
+except ValueError:
+    pass
+else:
+    template.matches({path})
+    PathIndex([(template, 1)]).find({path})
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("/{a}-{b}-{c}-{d}-{e:int}", "'/' + '-' * 4000 + 'x'"),
+        ("/{a:path}/x/{b:path}/y/{c:path}/z", "'/x/y' * 8000 + '/z/q'"),
+    ],
+)
+def test_a_template_of_many_parameters_is_refused_or_bears_a_hostile_path(text: str, path: str) -> None:
+    # Its expression goes back over every way to cut the path; these take minutes. Where such a template is
+    # taken, a path has to be too long for it before that. In a process of its own, which can be stopped.
+    done = subprocess.run(
+        [sys.executable, "-c", HOSTILE.format(text=text, path=path)], timeout=15, check=False
+    )
+    assert done.returncode == 0
 
 
 # What it refuses

@@ -273,7 +273,6 @@ def test_the_apps_folder_may_be_elsewhere(folder: Path) -> None:
         pytest.param(
             "asgi",
             "from main import app as inner",
-            marks=pytest.mark.xfail(reason="ASGIMockMiddleware asks interface_of, which cannot tell"),
         ),
         ("wsgi", "from old import application as inner"),
     ],

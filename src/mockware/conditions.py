@@ -131,8 +131,8 @@ def compile_regex(pattern: object) -> re.Pattern[str]:
     if unbounded > MAX_UNBOUNDED_REPEATS or bounded > MAX_BOUNDED_CHOICES:
         raise ValueError(
             "too many choices in a row take too much time on a hostile value; allowed: "
-            f"{MAX_UNBOUNDED_REPEATS} repeats without an end such as .* and {MAX_BOUNDED_CHOICES} others such as "
-            "a? or (a|b), besides those that are not taken back: .*+ or (?>a|b)"
+            f"{MAX_UNBOUNDED_REPEATS} repeats without an end such as .* and {MAX_BOUNDED_CHOICES} others "
+            "such as a? or (a|b), besides those that are not taken back: .*+ or (?>a|b)"
         )
     return compiled
 

@@ -75,9 +75,9 @@ class TriggerTable:
     statuses: list[StatusCode] | None = Field(
         default=None, description="The only statuses that may be asked for."
     )
-    paths: list[Annotated[StrictStr, checked(_check_prefix)]] = Field(
-        default_factory=list, description="Prefixes of the paths on which triggers work; all if empty."
-    )
+    paths: list[
+        Annotated[StrictStr, checked(_check_prefix), WithJsonSchema({"type": "string", "pattern": "^/"})]
+    ] = Field(default_factory=list, description="Prefixes of the paths on which triggers work; all if empty.")
     max_delay: Annotated[Any, checked(parse_delay), DURATION_SCHEMA] = Field(
         default=f"{MAX_DELAY_S:g}s", description="The longest delay that may be asked for."
     )
