@@ -92,6 +92,10 @@ def quoted(value: object) -> str:
     return text[:MAX_QUOTED_CHARS] + "..."
 
 
+def _one_line(name: str) -> str:
+    return name if name.isprintable() else name.encode("unicode_escape").decode()
+
+
 def did_you_mean(word: str, known: Collection[str]) -> str:
     """The end of a message about a wrong `word`: the nearest known one, and those that are allowed."""
     from difflib import get_close_matches
@@ -99,10 +103,10 @@ def did_you_mean(word: str, known: Collection[str]) -> str:
     # A word longer than any key or name has no near one, and comparing takes quadratic time.
     compared = islice(known, MAX_COMPARED)
     near = get_close_matches(word.lower(), list(compared), n=1) if len(word) <= 2 * MAX_QUOTED_CHARS else ()
-    shown = ", ".join(islice(known, MAX_LISTED))
+    shown = ", ".join(_one_line(name) for name in islice(known, MAX_LISTED))
     more = f" and {len(known) - MAX_LISTED} more" if len(known) > MAX_LISTED else ""
     return (
-        f"; did you mean `{near[0]}`? Allowed: {shown}{more}"
+        f"; did you mean `{_one_line(near[0])}`? Allowed: {shown}{more}"
         if near
         else f"; allowed: {shown or 'none'}{more}"
     )
