@@ -62,7 +62,7 @@ class Problem(NamedTuple):
         found = f"`{self.key.encode('unicode_escape').decode()}`" if self.key else ""
         if self.value:
             found += f" = {self.value}" if found else self.value
-        return ": ".join(part for part in (place, found, self.message) if part)
+        return _one_line(": ".join(part for part in (place, found, self.message) if part))
 
 
 class ConfigError(MockwareError, ValueError):
@@ -92,8 +92,11 @@ def quoted(value: object) -> str:
     return text[:MAX_QUOTED_CHARS] + "..."
 
 
-def _one_line(name: str) -> str:
-    return name if name.isprintable() else name.encode("unicode_escape").decode()
+def _one_line(text: str) -> str:
+    """The text with every character escaped that could end a line or steer a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def did_you_mean(word: str, known: Collection[str]) -> str:
