@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mockware import Rule
@@ -331,6 +331,9 @@ def decided(snapshot: Snapshot, request: Request) -> Decision:
     return decision
 
 
+@example(
+    [Rule("/a", probability=0.0), Rule("/a", probability=0.5), Rule("/a")], "GET /a", None, []
+)  # one that never answers draws like the others
 @settings(max_examples=100, deadline=None)
 @given(
     st.lists(rules(), max_size=5),

@@ -176,7 +176,10 @@ class _Explainer:
         for number in self._on_path:
             rule = self._configuration.entries[number].rule
             probability = _SURE if rule.probability is None else rule.probability
-            if not probability or self._why_not(number) is not None:
+            if self._why_not(number) is not None:
+                continue
+            if not probability:
+                passed_over.append(probability)  # it never answers, but draws
                 continue
             decision = self._decide(*passed_over, 0.0)
             delays = rule.delays if delay is None else delay

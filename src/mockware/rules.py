@@ -192,8 +192,9 @@ def _resolved_file(declared: Any, info: ValidationInfo) -> Path | None:
     try:
         path = (folder or Path()).joinpath(declared).resolve()
         size = path.stat().st_size if path.is_file() else None
-    except OSError as error:
-        raise ValueError(f"this file cannot be read: {error.strerror}") from None
+    except (OSError, RuntimeError) as error:  # RuntimeError: a link to itself, before Python 3.13
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(f"this file cannot be read: {reason}") from None
     if folder is not None and not path.is_relative_to(folder.resolve()):
         raise ValueError("a `file` stays inside the folder of its rules file")
     if size is None:
