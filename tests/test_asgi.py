@@ -9,8 +9,8 @@ import time
 import traceback
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Generator
-from types import coroutine
 from pathlib import Path
+from types import coroutine
 from typing import Any
 
 import anyio

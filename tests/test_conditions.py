@@ -142,6 +142,9 @@ GOOD = [
     "(a+)?b",
     "(?:GET|POST)?x",
     r"^\d{3}-\d{4}$",
+    "^(?:dev|staging|prod)-.*$",
+    ".*foo.*bar",
+    "^" + "(?>a|ab)" * 40,
     "(?i)^(a|b)+$",  # one character each: no choice is left after reading it
     "",
 ]
@@ -198,6 +201,8 @@ def test_an_expression_that_can_take_exponential_time_is_refused_with_a_way_out(
         "a{0,8}" * 8 + "b",  # nine to the power of eight, from every place
         "a*a*" + "a?" * 8 + "b",  # the ways of the repeats times those of the choices
         "a*a*" + "(?:a|aa)" * 4 + "b",
+        "(?>a*a*a*b)",  # what is inside is not taken back once it is read, but it may never be
+        r"(a*)(a*)\1x",
     ],
     ids=lambda pattern: pattern[:16],
 )

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from starlette.convertors import CONVERTOR_TYPES, Convertor, register_url_convertor
 from starlette.routing import compile_path
+from tests.test_paths import is_taken
 
 from mockware.index import PathIndex
 from mockware.paths import PathTemplate
@@ -79,7 +80,11 @@ def numbered(text: str) -> str:
     return first + "".join(f"{{p{number}{part}" for number, part in enumerate(rest))
 
 
-templates = st.lists(patterns, min_size=1, max_size=4).map(lambda parts: numbered("/" + "/".join(parts)))
+templates = (
+    st.lists(patterns, min_size=1, max_size=4)
+    .map(lambda parts: numbered("/" + "/".join(parts)))
+    .filter(is_taken)
+)
 paths = st.lists(words | st.sampled_from(["a-1-2", "aab", "ab/ab"]), min_size=1, max_size=5).map(
     lambda parts: "/" + "/".join(parts)
 )

@@ -2,14 +2,15 @@
 
 Law: a condition says why it does not hold, and *it holds* is "there is no difference". Every value
 that is looked at comes from a request and is hostile: no expression of a rule may be made to run for
-ever by one, so a choice inside a repeat is refused when the rules load, and a longer value than
-`MAX_REGEX_CHARS` matches no expression.
+ever by one, so a choice inside a repeat, or too many in a row, is refused when the rules load, and a
+longer value than `MAX_REGEX_CHARS` matches no expression.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import prod
 from re import _constants as opcodes  # type: ignore[attr-defined]
 from re import _parser as regex_parser  # type: ignore[attr-defined]
 from typing import Any, NamedTuple
@@ -17,11 +18,12 @@ from typing import Any, NamedTuple
 from .exceptions import did_you_mean, quoted
 from .messages import MISSING, Request
 
-# Two unbounded repeats, tried from every place, cost the cube of the length at worst: some 0.2 s at 512.
+# With what `MAX_WAYS` allows, the slowest expression that was found takes 0.1 s for a value of this length.
 MAX_REGEX_CHARS = 512
-MAX_UNBOUNDED_REPEATS = 2
-# Choices with an end double the ways at worst: 256 of them.
-MAX_BOUNDED_CHOICES = 8
+# In how many ways an expression may read one value before it gives up. A repeat without an end counts as 32:
+# two of them (tried from every place: the cube of the length), or one and five choices of two.
+MAX_WAYS = 1024
+_WAYS_OF_A_REPEAT = 32
 
 
 class Difference(NamedTuple):
@@ -40,15 +42,16 @@ class Condition:
 
     A string in a rules file is compared whole, a list means any of; a table has `regex` (searched
     for), `contains`, `present` (true or false) and `not` (another condition), all of which must hold.
+    With `ignore_case` the values are in lower case, and how the rule is written does not matter.
     """
 
     __slots__ = ("_tests", "declared", "text")
 
-    def __init__(self, declared: object) -> None:
+    def __init__(self, declared: object, *, ignore_case: bool = False) -> None:
         self.declared = declared
         self.text = quoted(declared)
         try:
-            self._tests = tuple(_tests(declared))
+            self._tests = tuple(_tests(_lower(declared) if ignore_case else declared, ignore_case))
         except RecursionError:
             raise ValueError("nested too deeply") from None
 
@@ -62,7 +65,7 @@ class Condition:
 _Test = Callable[[Sequence[str]], bool]
 
 
-def _tests(declared: object) -> Iterator[_Test]:
+def _tests(declared: object, ignore_case: bool) -> Iterator[_Test]:
     """The tests that a declared condition stands for. Raises ValueError with the reason."""
     if isinstance(declared, str):
         yield lambda values: declared in values
@@ -77,35 +80,35 @@ def _tests(declared: object) -> Iterator[_Test]:
         for kind, operand in declared.items():
             if kind not in _KINDS:
                 raise ValueError(f"`{kind}` is no kind of condition{did_you_mean(str(kind), _KINDS)}")
-            yield _KINDS[kind](operand)
+            yield _KINDS[kind](operand, ignore_case)
     else:
         hint = f'; write "{str(declared).lower()}"' if isinstance(declared, (bool, int, float)) else ""
         raise ValueError(f"expected a string, a list of strings or a table{hint}")
 
 
-def _regex(operand: object) -> _Test:
-    search = compile_regex(operand).search
+def _regex(operand: object, ignore_case: bool) -> _Test:
+    search = compile_regex(operand, re.IGNORECASE if ignore_case else re.NOFLAG).search
     return lambda values: any(len(value) <= MAX_REGEX_CHARS and search(value) is not None for value in values)
 
 
-def _contains(operand: object) -> _Test:
+def _contains(operand: object, ignore_case: bool) -> _Test:
     if not isinstance(operand, str):
         raise ValueError("`contains` takes a string")
     return lambda values: any(operand in value for value in values)
 
 
-def _present(operand: object) -> _Test:
+def _present(operand: object, ignore_case: bool) -> _Test:
     if not isinstance(operand, bool):
         raise ValueError("`present` is true or false")
     return lambda values: bool(values) is operand
 
 
-def _not(operand: object) -> _Test:
-    condition = Condition(operand)
+def _not(operand: object, ignore_case: bool) -> _Test:
+    condition = Condition(operand, ignore_case=ignore_case)
     return lambda values: not condition.holds(values)
 
 
-_KINDS: dict[str, Callable[[object], _Test]] = {
+_KINDS: dict[str, Callable[[object, bool], _Test]] = {
     "regex": _regex,
     "contains": _contains,
     "present": _present,
@@ -113,13 +116,13 @@ _KINDS: dict[str, Callable[[object], _Test]] = {
 }
 
 
-def compile_regex(pattern: object) -> re.Pattern[str]:
+def compile_regex(pattern: object, flags: re.RegexFlag = re.NOFLAG) -> re.Pattern[str]:
     """A regular expression that a hostile value cannot make exponential, or ValueError."""
     if not isinstance(pattern, str):
         raise ValueError("`regex` takes a string")
     try:
-        tree = regex_parser.parse(pattern)
-        compiled = re.compile(pattern)
+        tree = regex_parser.parse(pattern, flags)
+        compiled = re.compile(pattern, flags)
     except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"bad regular expression: {error}") from None
     if _repeats_a_choice(tree, repeated=False):
@@ -127,31 +130,32 @@ def compile_regex(pattern: object) -> re.Pattern[str]:
             "a choice inside a repeat, as in (a+)+ or (ab|a)*, can take exponential time on a hostile value; "
             "make it one that is not taken back: (a++)+ or (?>ab|a)*"
         )
-    unbounded, bounded = _count_choices(tree)
-    if unbounded > MAX_UNBOUNDED_REPEATS or bounded > MAX_BOUNDED_CHOICES:
+    if _ways(tree) > MAX_WAYS:
         raise ValueError(
-            "too many choices in a row take too much time on a hostile value; allowed: "
-            f"{MAX_UNBOUNDED_REPEATS} repeats without an end such as .* and {MAX_BOUNDED_CHOICES} others "
-            "such as a? or (a|b), besides those that are not taken back: .*+ or (?>a|b)"
+            "too many choices in a row take too much time on a hostile value; allowed: two repeats without "
+            "an end such as .*, or one and five choices such as a? or (a|b), besides those that are not "
+            "taken back: .*+ or (?>a|b)"
         )
     return compiled
 
 
-def _count_choices(tree: Any) -> tuple[int, int]:
-    """How many choices the matcher could go back on: repeats without an end, and all others."""
-    unbounded = bounded = 0
+def _ways(tree: Any) -> int:
+    """In how many ways the matcher could read a value, at worst, before it gives up."""
+    ways = worst = 1
     for opcode, argument in tree:
+        inner = prod(map(_ways, _subtrees(argument)))
         if opcode in (opcodes.ATOMIC_GROUP, opcodes.POSSESSIVE_REPEAT):
-            continue
-        if opcode in (opcodes.MAX_REPEAT, opcodes.MIN_REPEAT) and argument[0] != argument[1]:
-            # One that may go on for longer than all the others together is as good as without an end.
-            endless = argument[1] == opcodes.MAXREPEAT or argument[1] - argument[0] > MAX_BOUNDED_CHOICES
-            unbounded, bounded = unbounded + endless, bounded + (not endless)
-        bounded += opcode is opcodes.BRANCH
-        for subtree in _subtrees(argument):
-            inner = _count_choices(subtree)
-            unbounded, bounded = unbounded + inner[0], bounded + inner[1]
-    return unbounded, bounded
+            worst = max(worst, ways * inner)  # tried on each way up to here, and then left as it is
+        elif opcode is opcodes.BRANCH:
+            ways *= sum(map(_ways, _subtrees(argument)))
+        elif opcode in (opcodes.MAX_REPEAT, opcodes.MIN_REPEAT):
+            choices = argument[1] - argument[0]
+            ways *= inner + min(choices, _WAYS_OF_A_REPEAT - 1)
+        elif opcode is opcodes.GROUPREF:
+            ways *= _WAYS_OF_A_REPEAT  # compared letter by letter, however long the group was
+        else:
+            ways *= inner
+    return max(ways, worst)
 
 
 def _repeats_a_choice(tree: Any, *, repeated: bool) -> bool:
@@ -199,7 +203,7 @@ class Conditions:
         cookies: Mapping[str, Condition] | None = None,
         json: Any = MISSING,
     ) -> None:
-        self.host = Condition(_lower(host.declared)) if host else None
+        self.host = Condition(host.declared, ignore_case=True) if host else None
         self.names = {"query": query or {}, "headers": headers or {}, "cookies": cookies or {}}
         self.json = json
 
@@ -238,7 +242,7 @@ def _values(request: Request, place: str, name: str) -> Sequence[str]:
 
 
 def _lower(declared: object) -> object:
-    """The condition in lower case, as the host is; but an expression's letters have other meanings too."""
+    """The condition in lower case, but for expressions, whose letters have other meanings too."""
     if isinstance(declared, str):
         return declared.lower()
     if isinstance(declared, list):

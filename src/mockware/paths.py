@@ -35,6 +35,12 @@ _PARAMETER = re.compile(r"{([a-zA-Z_][a-zA-Z0-9_]*)(?::([a-zA-Z_][a-zA-Z0-9_]*))
 # custom converter that cannot be known: it counts as spanning segments.
 _WITHIN_SEGMENT = frozenset((StringConvertor, IntegerConvertor, FloatConvertor, UUIDConvertor))
 
+# Where parameters share a segment, or the segments that one of them spans, Starlette's expression tries every
+# cut between them and reads on from each: at worst the length of the path to the power of the cuts and one.
+# So many characters for so many cuts are 0.2 s (servers take lines of 4 to 64 KiB). A longer path matches no
+# such template.
+MAX_CHARS_BY_CUTS = {1: 4096, 2: 256}
+
 _Fits = Callable[[str], object]
 _Segment = list[str | Convertor[Any]]
 
@@ -68,6 +74,7 @@ class PathTemplate:
 
     __slots__ = (
         "__dict__",
+        "_cuts",
         "_pieces",
         "affixes",
         "exact",
@@ -90,6 +97,7 @@ class PathTemplate:
         self.literals: dict[int, str] = {}
         self.affixes: list[Affix] = []
         self._pieces: list[_Piece] | None = []
+        self._cuts = 0
 
         first, last = (spanning[0], spanning[-1]) if spanning else (self.length, self.length)
         for position in (*range(first), *range(last + 1 - self.length, 0)):
@@ -97,10 +105,10 @@ class PathTemplate:
         if spanning:
             self._add_affix(first, _prefix(segments[first]), "")
             self._add_affix(last - self.length, "", _suffix(segments[last]))
-            if [type(token) for segment in segments[first : last + 1] for token in segment] != [
-                PathConvertor
-            ]:
+            within = [token for segment in segments[first : last + 1] for token in segment]
+            if [type(token) for token in within] != [PathConvertor]:
                 self._pieces = None
+            self._add_cuts(within)
 
     def _add_segment(self, position: int, segment: _Segment) -> None:
         parameters = [token for token in segment if not isinstance(token, str)]
@@ -109,12 +117,21 @@ class PathTemplate:
             return
         prefix, suffix = _prefix(segment), _suffix(segment)
         self._add_affix(position, prefix, suffix)
+        self._add_cuts(segment)
         if len(parameters) > 1:
             self._pieces = None
         elif self._pieces is not None:
             regex = parameters[0].regex
             fits = None if type(parameters[0]) is StringConvertor else _fullmatch(regex)
             self._pieces.append(_Piece(position, len(prefix), -len(suffix) or None, fits))
+
+    def _add_cuts(self, tokens: _Segment) -> None:
+        self._cuts += max(sum(not isinstance(token, str) for token in tokens) - 1, 0)
+        if self._cuts > max(MAX_CHARS_BY_CUTS):
+            raise ValueError(
+                "too many parameters share a segment, or the segments that a `path` parameter spans: three "
+                "in one or two in two are allowed, because a hostile path could be cut in too many ways"
+            )
 
     def _add_affix(self, position: int, prefix: str, suffix: str) -> None:
         if prefix or suffix:
@@ -124,7 +141,11 @@ class PathTemplate:
     def _fullmatch(self) -> _Fits:
         from starlette.routing import compile_path
 
-        return compile_path(self.text)[0].fullmatch
+        fullmatch = compile_path(self.text)[0].fullmatch
+        if not self._cuts:
+            return fullmatch
+        longest = MAX_CHARS_BY_CUTS[self._cuts]
+        return lambda path: None if len(path) > longest else fullmatch(path)
 
     @property
     def accepts(self) -> Callable[[str, Sequence[str]], object]:
