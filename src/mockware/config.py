@@ -29,12 +29,12 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass
 
+from . import schemas
 from .durations import MAX_DELAY_S, parse_delay
 from .environment import Environment
 from .exceptions import ConfigError, Problem, did_you_mean, quoted
 from .paths import PathTemplate
 from .rules import (
-    DURATION_SCHEMA,
     RULE_KEYS,
     STRICT,
     WHEN_KEYS,
@@ -76,10 +76,10 @@ class TriggerTable:
     statuses: list[StatusCode] | None = Field(
         default=None, description="The only statuses that may be asked for."
     )
-    paths: list[
-        Annotated[StrictStr, checked(_check_prefix), WithJsonSchema({"type": "string", "pattern": "^/"})]
-    ] = Field(default_factory=list, description="Prefixes of the paths on which triggers work; all if empty.")
-    max_delay: Annotated[Any, checked(parse_delay), DURATION_SCHEMA] = Field(
+    paths: list[Annotated[StrictStr, checked(_check_prefix), WithJsonSchema(schemas.PREFIX)]] = Field(
+        default_factory=list, description="Prefixes of the paths on which triggers work; all if empty."
+    )
+    max_delay: Annotated[Any, checked(parse_delay), WithJsonSchema(schemas.LONGEST_DELAY)] = Field(
         default=f"{MAX_DELAY_S:g}s", description="The longest delay that may be asked for."
     )
     status_header: _FieldName = Field(default=_FIELDS.status, description="Instead of X-Mock-Status.")
@@ -92,7 +92,7 @@ class TriggerTable:
 class RulesFile:
     """A rules file as a whole. The first matching rule in file order wins."""
 
-    never: list[Annotated[StrictStr, checked(PathTemplate)]] = Field(
+    never: list[Annotated[StrictStr, checked(PathTemplate), WithJsonSchema(schemas.PATH)]] = Field(
         default_factory=list, strict=True, description="Paths that no rule and no trigger touches."
     )
     trigger: TriggerTable | None = Field(default=None, description="Limits and names of the trigger headers.")
@@ -124,9 +124,9 @@ class Configuration(NamedTuple):
 
 def schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of a rules file."""
-    declared = _RULES_FILE.json_schema()
+    declared = schemas.with_definitions(_RULES_FILE.json_schema())
     # Editors that are told of the schema by this key would otherwise call it an error.
-    declared["properties"]["$schema"] = {"type": "string"}
+    declared["properties"]["$schema"] = {"description": "Where this schema is."}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **declared}
 
 

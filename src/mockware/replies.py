@@ -56,10 +56,15 @@ class Content(NamedTuple):
         return cls(text.encode(), "text/plain; charset=utf-8")
 
 
-def check_header(name: str, value: str) -> None:
-    """Raises ValueError for a header that a reply cannot carry: CR, LF and NUL above all."""
+def check_header_name(name: str) -> None:
+    """Raises ValueError for what is no name of a field, in a request or a response."""
     if not _TOKEN.fullmatch(name):
         raise ValueError("a header's name is made of letters, digits and !#$%&'*+-.^_`|~")
+
+
+def check_header(name: str, value: str) -> None:
+    """Raises ValueError for a header that a reply cannot carry: CR, LF and NUL above all."""
+    check_header_name(name)
     if name.lower() in RESERVED_HEADERS:
         raise ValueError("this field is set by the server or by mockware")
     if not _FIELD_VALUE.fullmatch(value):

@@ -30,12 +30,13 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass
 
+from . import schemas
 from .conditions import Condition, Conditions, Difference
-from .durations import DURATION_HINT, parse_delay
+from .durations import parse_delay
 from .exceptions import ConfigError
 from .messages import MISSING, Request, Response
 from .paths import PathTemplate
-from .replies import Content, build_reply, check_header
+from .replies import Content, build_reply, check_header, check_header_name
 from .statuses import status_for
 from .validation import findings
 
@@ -172,7 +173,9 @@ def _one_body(declared: Any, info: ValidationInfo) -> Any:
     if declared is MISSING or (declared is None and info.field_name != "json"):
         return declared
     for other in ("json", "text", "file"):
-        if other != info.field_name and info.data.get(other, MISSING) not in (MISSING, None):
+        given = info.data.get(other, MISSING)
+        # Only for JSON is nothing a value.
+        if other != info.field_name and given is not MISSING and (given is not None or other == "json"):
             raise ValueError(
                 f"a rule has one body, and there is `{other}` already; allowed: json, text or file"
             )
@@ -213,44 +216,11 @@ def _sole_action(declared: bool, info: ValidationInfo) -> bool:
     return declared
 
 
-_Word = Annotated[StrictStr, checked(_check_word)]
-_ConditionSchema = {
-    "anyOf": [
-        {"type": "string"},
-        {"type": "array", "items": {"type": "string"}, "minItems": 1},
-        {
-            "type": "object",
-            "properties": {
-                "regex": {"type": "string", "format": "regex"},
-                "contains": {"type": "string"},
-                "present": {"type": "boolean"},
-                "not": {"description": "Another condition, which must not hold."},
-            },
-            "additionalProperties": False,
-            "minProperties": 1,
-        },
-    ]
-}
-_Condition = Annotated[Any, PlainValidator(Condition), WithJsonSchema(_ConditionSchema)]
+_Word = Annotated[StrictStr, checked(_check_word), WithJsonSchema(schemas.WORD)]
+_RequestHeaderName = Annotated[StrictStr, checked(check_header_name)]
+_Condition = Annotated[Any, PlainValidator(Condition), WithJsonSchema(schemas.CONDITION)]
 StatusCode = Annotated[StrictInt, Field(ge=200, le=599)]
-HeaderName = Annotated[StrictStr, checked(_check_header_name)]
-_DURATION = {"type": "string", "pattern": "^[0-9]+(\\.[0-9]+)?(ms|s|m)$", "description": DURATION_HINT}
-DURATION_SCHEMA = WithJsonSchema(_DURATION)
-_DelaySchema = {
-    "anyOf": [
-        _DURATION,
-        {
-            "type": "object",
-            "properties": {"min": _DURATION, "max": _DURATION},
-            "required": ["min", "max"],
-            "additionalProperties": False,
-        },
-    ]
-}
-_HeaderValueSchema = {
-    "anyOf": [{"type": ["string", "integer"]}, {"type": "array", "items": {"type": ["string", "integer"]}}]
-}
-_FILE_SCHEMA = WithJsonSchema({"type": "string"})
+HeaderName = Annotated[StrictStr, checked(_check_header_name), WithJsonSchema(schemas.REPLY_HEADER_NAME)]
 STRICT = ConfigDict(extra="forbid")
 
 
@@ -263,13 +233,17 @@ class When:
     """What a request must carry besides its method and path. All of it must hold."""
 
     host: _Condition | None = Field(default=None, description="The Host field, with its port or without.")
-    query: dict[str, _Condition] = Field(
+    query: Annotated[dict[str, _Condition], WithJsonSchema(schemas.CONDITIONS)] = Field(
         default_factory=dict, description="By parameter; any value of it counts."
     )
-    headers: Annotated[dict[HeaderName, _Condition], checked(_check_spellings)] = Field(
-        default_factory=dict, description="By field name."
+    headers: Annotated[
+        dict[_RequestHeaderName, _Condition],
+        checked(_check_spellings),
+        WithJsonSchema(schemas.HEADER_CONDITIONS),
+    ] = Field(default_factory=dict, description="By field name.")
+    cookies: Annotated[dict[str, _Condition], WithJsonSchema(schemas.CONDITIONS)] = Field(
+        default_factory=dict, description="By cookie name."
     )
-    cookies: dict[str, _Condition] = Field(default_factory=dict, description="By cookie name.")
     json: Any = Field(default_factory=_absent, description="A deep subset of the request's JSON body.")
 
     def compiled(self) -> Conditions:
@@ -292,7 +266,7 @@ else:
     _File = Any
 
 
-@dataclass(frozen=True, config=STRICT)
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", json_schema_extra=schemas.RULE))
 class Rule:
     """Requests that match get a mock response, or are passed through as an exception to a later rule.
 
@@ -307,6 +281,7 @@ class Rule:
     match: Annotated[
         StrictStr,
         checked(parse_match),
+        WithJsonSchema(schemas.MATCH),
         Field(description="`[METHOD[,METHOD...]] /path`; no method means any.", examples=["POST /reports"]),
     ]
     _: KW_ONLY
@@ -318,9 +293,9 @@ class Rule:
     )
     when: _When | None = Field(default=None, description="Conditions besides method and path.")
     status: StatusCode | None = Field(default=None, description="202 if absent.")
-    headers: dict[
-        HeaderName,
-        Annotated[Any, AfterValidator(_check_header_value), WithJsonSchema(_HeaderValueSchema)],
+    headers: Annotated[
+        dict[HeaderName, Annotated[Any, AfterValidator(_check_header_value)]],
+        WithJsonSchema(schemas.REPLY_HEADERS),
     ] = Field(default_factory=dict, description="Fields of the response; a list repeats its field.")
     json: Annotated[Any, AfterValidator(_one_body), checked(_check_json)] = Field(
         default_factory=_absent, description="The body, written as JSON."
@@ -328,23 +303,25 @@ class Rule:
     text: Annotated[StrictStr, AfterValidator(_one_body), checked(Content.from_text)] | None = Field(
         default=None, description="The body, as plain text."
     )
-    file: Annotated[_File, AfterValidator(_one_body), AfterValidator(_resolved_file), _FILE_SCHEMA] = Field(
+    file: Annotated[
+        _File, AfterValidator(_one_body), AfterValidator(_resolved_file), WithJsonSchema(schemas.FILE)
+    ] = Field(
         default=None,
         description="A file whose content is the body, in or below the folder of the rules file.",
     )
     passthrough: Annotated[StrictBool, AfterValidator(_sole_action)] = Field(
         default=False, description="The request goes to the app: an exception to a later rule."
     )
-    delay: Annotated[Any, checked(parse_rule_delay), WithJsonSchema(_DelaySchema)] = Field(
+    delay: Annotated[Any, checked(parse_rule_delay), WithJsonSchema(schemas.DELAY)] = Field(
         default=None, description="How long to wait first, at most 30s."
     )
     probability: Annotated[float, Field(ge=0, le=1, strict=True)] | None = Field(
         default=None,
         description="The share of the matching requests that the rule answers; always if absent.",
     )
-    expires: Annotated[
-        Any, PlainValidator(_check_expires), WithJsonSchema({"type": "string", "format": "date-time"})
-    ] = Field(default=None, description="From this moment on the rule does not match.")
+    expires: Annotated[Any, PlainValidator(_check_expires), WithJsonSchema(schemas.EXPIRES)] = Field(
+        default=None, description="From this moment on the rule does not match."
+    )
 
     def __post_init__(self) -> None:
         # Right behind the validators, which have parsed the match a moment ago.

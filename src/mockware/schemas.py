@@ -1,0 +1,145 @@
+"""What JSON Schema can say of the values in a rules file, for the editors that complete and check one.
+
+Law: a value that is refused here is refused when the rules load, and the other way round wherever a schema
+can tell; one table of good and bad files in the tests holds the two against each other. What it takes to be
+right is written beside each value's parser; here is only its outline. Patterns are kept to what Python's and
+JavaScript's expressions have in common.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from .durations import DURATION_HINT, MAX_DELAY_S
+from .replies import RESERVED_HEADERS
+from .statuses import CATALOGUE
+
+_NAME = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110 section 5.6.2
+_END = r"(?!\n)$"  # in Python, `$` alone lets a newline slip in
+_DECIMALS = r"(\.[0-9]{1,9})?"
+_NO_DECIMALS = r"(\.0{1,9})?"
+
+
+def _any_case(words: str) -> str:
+    """An expression for words whose letters have no case; the two languages write a flag differently."""
+    return "".join(f"[{c.upper()}{c.lower()}]" if c.isalpha() else c for c in words)
+
+
+MATCH = {"type": "string", "pattern": rf"^\s*({_NAME}(,{_NAME})*\s*)?/[^?#]*{_END}"}
+PATH = {"type": "string", "pattern": f"^/[^?#]*{_END}"}
+PREFIX = {"type": "string", "pattern": "^/"}
+WORD = {"type": "string", "pattern": f"^(?!({_any_case('on|off')})$)[A-Za-z0-9][A-Za-z0-9._-]{{0,63}}{_END}"}
+
+REQUEST_HEADER_NAME = {"type": "string", "pattern": f"^{_NAME}{_END}"}
+REPLY_HEADER_NAME = {
+    "type": "string",
+    "pattern": f"^(?!({_any_case('|'.join(sorted(RESERVED_HEADERS)))})$){_NAME}{_END}",
+}
+_FIELD_VALUE = {
+    "type": ["string", "integer"],
+    "pattern": f"^([!-~\u0080-\u00ff]+( +[!-~\u0080-\u00ff]+)*)?{_END}",
+}
+REPLY_HEADERS = {
+    "type": "object",
+    "propertyNames": REPLY_HEADER_NAME,
+    "additionalProperties": {"anyOf": [_FIELD_VALUE, {"type": "array", "items": _FIELD_VALUE}]},
+}
+
+# At most `MAX_DELAY_S`, whatever its unit; nine digits before the point.
+_DURATION = {
+    "type": "string",
+    "pattern": (
+        r"^(?=[0-9]{1,9}[.ms])0*("
+        rf"([0-9]{{1,4}}|[12][0-9]{{4}}){_DECIMALS}ms|30000{_NO_DECIMALS}ms|"
+        rf"[12]?[0-9]{_DECIMALS}s|30{_NO_DECIMALS}s|"
+        rf"0(\.[0-4][0-9]{{0,8}}|\.50{{0,8}})?m){_END}"
+    ),
+    "description": f"{DURATION_HINT}; at most {MAX_DELAY_S:g}s",
+}
+DELAY = {
+    "anyOf": [
+        _DURATION,
+        {
+            "type": "object",
+            "properties": {"min": _DURATION, "max": _DURATION},
+            "required": ["min", "max"],
+            "additionalProperties": False,
+        },
+        {"type": "null"},
+    ]
+}
+LONGEST_DELAY = _DURATION
+EXPIRES = {
+    "type": ["string", "null"],
+    "format": "date-time",
+    "pattern": r"^[0-9][0-9W-]{6,9}.[0-9][0-9:.,]+([zZ]|[+-][0-9][0-9:.,]+)" + _END,
+}
+FILE = {"type": ["string", "null"], "minLength": 1}
+
+# Referred to by its name, since it may hold itself. pydantic knows only definitions of its own making, and
+# leaves alone what looks like one on the web; `with_definitions` puts the right reference into its place.
+_ELSEWHERE = "https://condition.invalid/"
+CONDITION = {"$ref": _ELSEWHERE}
+_DEFINITIONS: dict[str, Any] = {
+    "Condition": {
+        "description": "A string is compared whole; a list means any of; all that a table says must hold.",
+        "anyOf": [
+            {"type": "string"},
+            {"type": "array", "items": {"type": "string"}, "minItems": 1},
+            {
+                "type": "object",
+                "properties": {
+                    "regex": {"type": "string", "format": "regex", "description": "Searched for."},
+                    "contains": {"type": "string"},
+                    "present": {"type": "boolean"},
+                    "not": {**CONDITION, "description": "Another condition, which must not hold."},
+                },
+                "additionalProperties": False,
+                "minProperties": 1,
+            },
+        ],
+    }
+}
+CONDITIONS = {"type": "object", "additionalProperties": CONDITION}
+HEADER_CONDITIONS = {**CONDITIONS, "propertyNames": REQUEST_HEADER_NAME}
+
+
+def with_definitions(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema that pydantic made, with what it refers to here."""
+    schema = {**schema, "$defs": {**schema["$defs"], **_DEFINITIONS}}
+    complete: dict[str, Any] = json.loads(json.dumps(schema).replace(_ELSEWHERE, "#/$defs/Condition"))
+    return complete
+
+
+_WITHOUT_BODY = sorted(code for code, status in CATALOGUE.items() if not status.has_body)
+_NULL = {"type": "null"}
+
+
+def _given(key: str, value: Any) -> dict[str, Any]:
+    return {"properties": {key: value}, "required": [key]}
+
+
+# Which keys of a rule go together: one action, and one body where there may be one.
+RULE: dict[str, Any] = {
+    "allOf": [
+        {
+            "if": _given("passthrough", {"const": True}),
+            "then": {
+                "properties": {
+                    "status": _NULL,
+                    "headers": {"maxProperties": 0},
+                    "json": False,
+                    "text": _NULL,
+                    "file": _NULL,
+                }
+            },
+        },
+        {
+            "if": _given("status", {"enum": _WITHOUT_BODY}),
+            "then": {"properties": {"json": False, "text": _NULL, "file": _NULL}},
+        },
+        {"if": {"required": ["json"]}, "then": {"properties": {"text": _NULL, "file": _NULL}}},
+        {"if": _given("text", {"type": "string"}), "then": {"properties": {"file": _NULL}}},
+    ]
+}
