@@ -378,6 +378,35 @@ def test_cookies_that_http_2_has_split_are_put_together_with_their_own_mark() ->
 
 # ---- the request's body
 
+UPLOAD = Sent("POST", "/reports", headers=[("Transfer-Encoding", "chunked")])
+
+
+@pytest.mark.parametrize("target", ["/reports", "/x"])
+def test_a_request_that_has_no_body_is_answered_without_asking_for_it(target: str) -> None:
+    # RFC 9112 section 6.3: neither field, so no body. Some servers always wait before they say so.
+    wire = Wire([piece(b"")])
+    headers = [] if target == "/reports" else [("X-Mock-Status", "202")]
+    run(mocked(unreachable)(scope_of(Sent("POST", target, headers=headers)), wire.receive, wire.send))
+    assert (wire.asked, wire.answer.status) == (0, 202)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        UPLOAD,
+        Sent("POST", "/reports", headers=[("Content-Length", "1")]),
+        Sent("POST", "/reports", http_version="2"),  # RFC 9113 section 8.1.1: no field has to announce one
+        Sent("POST", "/reports", http_version="3"),
+        Sent("POST", "/reports", http_version="1.0"),
+        Sent("POST", "/x", headers=[("Transfer-Encoding", "chunked"), ("X-Mock-Status", "202")]),
+        Sent("POST", "/x", headers=[("X-Mock-Status", "202"), ("Content-Length", "1")]),
+    ],
+)
+def test_a_request_that_may_have_a_body_is_asked_for_it(sent: Sent) -> None:
+    wire = Wire([piece(b"x")])
+    run(mocked(unreachable)(scope_of(sent), wire.receive, wire.send))
+    assert (wire.asked, wire.answer.status) == (1, 202)
+
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("pieces", [1, 2, 5])
@@ -390,7 +419,7 @@ async def test_a_body_is_drained_before_the_mock_is_sent(pieces: int) -> None:
         return await client.receive()
 
     with anyio.fail_after(PATIENCE_S):
-        await mocked(unreachable)(scope_of(Sent("POST", "/reports")), receive, client.send)
+        await mocked(unreachable)(scope_of(UPLOAD), receive, client.send)
     assert sent_before == [0] * pieces, "the events are drained, before anything is sent, and no further"
     assert client.answer.body == CANONICAL
 
@@ -400,7 +429,7 @@ async def test_a_body_that_is_there_without_waiting_is_drained() -> None:
     wire = Wire(
         [piece(b"a", more=True), {"type": "http.request", "more_body": True}, {"type": "http.request"}]
     )
-    await mocked(unreachable)(scope_of(Sent("POST", "/reports")), wire.receive, wire.send)
+    await mocked(unreachable)(scope_of(UPLOAD), wire.receive, wire.send)
     assert wire.asked == 3
     assert wire.answer.status == 202
 
@@ -417,7 +446,7 @@ async def test_nothing_is_sent_to_a_client_that_leaves_while_its_body_is_drained
     caplog.clear()
     caplog.set_level(logging.INFO, "mockware")
     with anyio.fail_after(PATIENCE_S):
-        await app(scope_of(Sent("POST", "/reports")), client.receive, client.send)
+        await app(scope_of(UPLOAD), client.receive, client.send)
     assert client.sent == []
     assert caplog.records == [], "a mock that nobody got is no mock"
 
@@ -438,7 +467,7 @@ async def test_after_so_many_bytes_the_mock_goes_anyway(monkeypatch: pytest.Monk
 
     client = Client()
     with anyio.fail_after(PATIENCE_S):
-        await mocked(unreachable)(scope_of(Sent("POST", "/reports")), receive, client.send)
+        await mocked(unreachable)(scope_of(UPLOAD), receive, client.send)
     assert client.answer.status == 202
     assert 10 <= asked <= 11
 
@@ -449,7 +478,7 @@ async def test_after_so_much_time_the_mock_goes_anyway(pieces: int, monkeypatch:
     monkeypatch.setattr(bodies, "MAX_DRAINING_S", 0.01)
     client = Client(*(piece(b"x", more=True) for _ in range(pieces)))
     with anyio.fail_after(PATIENCE_S):
-        await mocked(unreachable)(scope_of(Sent("POST", "/reports")), client.receive, client.send)
+        await mocked(unreachable)(scope_of(UPLOAD), client.receive, client.send)
     assert client.answer.status == 202
     assert len(client.thrown) == 1, "the wait for the next event is ended, not left behind"
 
@@ -462,7 +491,7 @@ async def test_cancelling_a_request_that_is_drained_cancels_its_receive(pieces: 
 
     async def request() -> None:
         try:
-            await mocked(unreachable)(scope_of(Sent("POST", "/reports")), client.receive, client.send)
+            await mocked(unreachable)(scope_of(UPLOAD), client.receive, client.send)
         except anyio.get_cancelled_exc_class():
             outcome.append("cancelled")
             raise
@@ -493,7 +522,7 @@ async def test_an_error_of_receive_comes_out_as_it_is(waits: bool, pieces: int) 
         return await client.receive()
 
     with pytest.raises(OSError, match="broken") as raised:
-        await mocked(unreachable)(scope_of(Sent("POST", "/reports")), receive, client.send)
+        await mocked(unreachable)(scope_of(UPLOAD), receive, client.send)
     assert raised.value is error
     assert client.sent == []
 
@@ -509,7 +538,7 @@ async def test_a_receive_with_a_cancel_scope_of_its_own_can_be_drained(pieces: i
         with anyio.fail_after(PATIENCE_S):
             return await client.receive()
 
-    await mocked(unreachable)(scope_of(Sent("POST", "/reports")), receive, client.send)
+    await mocked(unreachable)(scope_of(UPLOAD), receive, client.send)
     assert client.answer.status == 202
 
 
@@ -524,7 +553,7 @@ async def test_a_bound_that_ends_a_receive_with_a_cancel_scope_of_its_own(
         with anyio.fail_after(PATIENCE_S):
             return await client.receive()
 
-    await mocked(unreachable)(scope_of(Sent("POST", "/reports")), receive, client.send)
+    await mocked(unreachable)(scope_of(UPLOAD), receive, client.send)
     assert client.answer.status == 202
     assert len(client.thrown) == 1
 
@@ -598,7 +627,7 @@ class Awaitables:
 )
 async def test_whatever_can_be_awaited_can_be_drained(receive: Any) -> None:
     client = Client()
-    await mocked(unreachable)(scope_of(Sent("POST", "/reports")), receive, client.send)
+    await mocked(unreachable)(scope_of(UPLOAD), receive, client.send)
     assert client.answer.status == 202
 
 

@@ -13,9 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mockware.config import load
-from mockware.engine import Snapshot, log_mock
+from mockware.engine import Snapshot
 from mockware.environment import read_environment
 from mockware.exceptions import MAX_LISTED
+from mockware.logs import log_mock
 from mockware.messages import PASSTHROUGH, BodyNeeded, Decision, Passthrough, Request, Response
 from mockware.rules import Rule
 

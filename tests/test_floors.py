@@ -20,7 +20,9 @@ FLOORS = {
     "statuses": 0,
     "terminal": 0,
     # one thing each, of those values
+    "bodies": 1,
     "conditions": 1,
+    "logs": 1,
     "environment": 1,
     "paths": 1,
     "replies": 1,
@@ -31,7 +33,6 @@ FLOORS = {
     "triggers": 2,
     "waiting": 2,
     # all of it together
-    "bodies": 3,
     "reference": 3,
     "rules": 3,
     "config": 4,

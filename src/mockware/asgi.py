@@ -7,6 +7,7 @@ looked up, one loop looks at the header names, and the app is called.
 from __future__ import annotations
 
 import inspect
+import logging
 import sys
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .bodies import buffer, drain
 from .installation import snapshot_for
 from .interfaces import check_interface
+from .logs import log_mock, logger
 from .messages import NOT_ON_HTTP_2, BodyNeeded, Passthrough, Request, Response
 from .waiting import place_to_sleep, sleep, sleep_while_connected, too_many_sleepers
 
@@ -26,7 +28,8 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_EXPECT = frozenset((b"expect",))
+# Without either of these, a request on HTTP/1.1 has no body (RFC 9112 section 6.3).
+_BODY_FIELDS = frozenset((b"content-length", b"transfer-encoding"))
 
 
 class ASGIMockMiddleware:
@@ -39,14 +42,15 @@ class ASGIMockMiddleware:
     Response extension or else by close code 1008. Raises ConfigError, TypeError for a WSGI app.
     """
 
-    __slots__ = ("_always_scans", "_find", "_log_mock", "_scanned", "_snapshot", "app")
+    __slots__ = ("_always_scans", "_asked_at_once", "_find", "_snapshot", "_status_field", "_telling", "app")
 
     app: ASGIApp
     _always_scans: bool
+    _asked_at_once: Mapping[bytes, Response]
     _find: Callable[[str], Sequence[CompiledRule] | None]
-    _log_mock: Callable[[Response, str, str], None]
-    _scanned: frozenset[bytes]
     _snapshot: Snapshot
+    _status_field: bytes | None
+    _telling: frozenset[bytes]
 
     def __new__(
         cls,
@@ -64,16 +68,16 @@ class ASGIMockMiddleware:
             from asgiref.compatibility import double_to_single_callable
 
             app = double_to_single_callable(app)  # type: ignore[no-untyped-call]
-        from .engine import log_mock
-
         self = super().__new__(cls)
         self.app = app
         self._snapshot = snapshot
         self._find = snapshot.find
         self._always_scans = bool(snapshot.watched)
-        # With `Expect`, so that the loop that looks for triggers sees it too.
-        self._scanned = _EXPECT | {name.encode("ascii") for name in snapshot.watched}
-        self._log_mock = log_mock
+        self._asked_at_once = {value.encode("ascii"): reply for value, reply in snapshot.at_once.items()}
+        triggers = snapshot.triggers
+        self._status_field = triggers.fields.status.lower().encode("ascii") if triggers else None
+        watched = (name.encode("ascii") for name in snapshot.watched)
+        self._telling = _BODY_FIELDS.union(watched, (b"expect",))
         return self
 
     def _route(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
@@ -89,16 +93,28 @@ class ASGIMockMiddleware:
                 path = _route_path(path, root_path)
             candidates = self._find(path)
             if candidates is not None or self._always_scans:
-                scanned = self._scanned
-                for name, _ in scope["headers"]:
-                    if name in scanned:
-                        return self._consider(scope, receive, send, path, candidates or ())
-                if candidates is not None:
-                    if kind == "http":
+                telling = self._telling
+                asked = None
+                has_body = False
+                for name, value in scope["headers"]:
+                    if name in telling:
+                        if name in _BODY_FIELDS:
+                            has_body = True
+                        elif asked is None and name == self._status_field:
+                            asked = value
+                        else:
+                            return self._consider(scope, receive, send, path, candidates or ())
+                if asked is None and candidates is None:
+                    return self.app(scope, receive, send)
+                if kind == "http" and scope["http_version"] == "1.1":
+                    response = None
+                    if candidates is None:
+                        response = self._asked_at_once.get(asked)  # type: ignore[arg-type]
+                    elif asked is None:
                         response = candidates[0].at_once.get(scope["method"])
-                        if response is not None:
-                            return self._reply(scope, receive, send, path, response)
-                    return self._consider(scope, receive, send, path, candidates)
+                    if response is not None:
+                        return _reply_at_once(scope, receive, send, path, response, has_body)
+                return self._consider(scope, receive, send, path, candidates or ())
         return self.app(scope, receive, send)
 
     # A plain function hands the app's own coroutine to the server, at half the cost of another coroutine
@@ -169,7 +185,7 @@ class ASGIMockMiddleware:
                     await sleep(response.delay_s)  # asking for the next event would be asking for the body
                 elif not await sleep_while_connected(response.delay_s, receive):
                     return
-        self._log_mock(response, scope.get("method", "GET"), path)
+        log_mock(response, scope.get("method", "GET"), path)
         prefix = ""
         if scope["type"] == "websocket":
             if "websocket.http.response" not in (scope.get("extensions") or ()):
@@ -188,6 +204,25 @@ class ASGIMockMiddleware:
         await send({"type": prefix + "http.response.start", "status": response.status, "headers": headers})
         # `more_body` may be left out, but there are receivers (Quart's test client) that look for it.
         await send({"type": prefix + "http.response.body", "body": response.body, "more_body": False})
+
+
+async def _reply_at_once(
+    scope: Scope, receive: Receive, send: Send, path: str, response: Response, has_body: bool
+) -> None:
+    """The usual mock on HTTP/1.1, for which nothing has to be asked or waited for."""
+    if has_body:
+        drained = drain(receive)
+        if drained is not True and not (drained and await drained):
+            return
+    method = scope["method"]
+    if method == "HEAD":
+        response = response.head
+    if logger.isEnabledFor(logging.INFO):
+        log_mock(response, method, path)
+    # A list of its own: whoever stands around may add to it, as Starlette's CORS does.
+    headers = [*response.raw_headers]
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body, "more_body": False})
 
 
 class _ScopeRequest(Request):

@@ -8,14 +8,14 @@ Why drain: eight of the ten usual servers reset or corrupt the connection otherw
 from __future__ import annotations
 
 import io
-import sys
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Generator, Iterator, MutableMapping
+from sys import modules
+from types import CoroutineType, coroutine
 from typing import TYPE_CHECKING, Any
 
 from .messages import Request
-from .waiting import Unfinished, run_until_it_waits
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import InputStream
@@ -41,16 +41,38 @@ def drain(receive: Receive) -> bool | Awaitable[bool]:
 
     A plain answer where the body was there already; where it has to be waited for, the wait.
     """
-    if "trio" in sys.modules:
+    if "trio" in modules:
         # Trio's scopes nest strictly, so that the clock has to start before the first step.
         return _drain(receive)
+    first = receive()
+    if not isinstance(first, CoroutineType):
+        return _drain_on_asyncio(receive, first)
+    # A timer for each request would cost more than everything else that is done for it, while most bodies
+    # are there before the app is called: the clock is started only if there is something to wait for.
     try:
-        message = run_until_it_waits(receive())
-    except Unfinished as unfinished:
-        return _drain_on_asyncio(receive, unfinished.rest)
+        waits_for = first.send(None)
+    except StopIteration as finished:
+        message = finished.value
+    else:
+        return _drain_on_asyncio(receive, _rest(first, waits_for))
     if message["type"] == "http.disconnect":
         return False
     return _drain(receive) if message.get("more_body") else True
+
+
+@coroutine
+def _rest(steps: CoroutineType[Any, Any, Any], waits_for: Any) -> Generator[Any, Any, Any]:
+    """`await steps`, the first of which was taken already (PEP 380 has what `await` does)."""
+    try:
+        while True:
+            try:
+                sent = yield waits_for
+            except BaseException as error:  # noqa: BLE001 - cancellation above all, and thrown on
+                waits_for = steps.throw(error)
+            else:
+                waits_for = steps.send(sent)
+    except StopIteration as finished:
+        return finished.value
 
 
 async def _drain(receive: Receive) -> bool:
@@ -122,18 +144,24 @@ def drain_input(environ: dict[str, Any]) -> None:
     a bare `read()` waits for ever on others. The time is looked at between reads.
     """
     length = _content_length(environ)
-    if length == 0:
+    stream = environ.get("wsgi.input")
+    if length == 0 or stream is None:
         return
-    stream, deadline = environ.get("wsgi.input"), time.monotonic() + MAX_DRAINING_S
     left = MAX_DRAINED_BYTES if length is None else min(length, MAX_DRAINED_BYTES)
-    while stream is not None and left > 0 and time.monotonic() < deadline:
+    deadline = 0.0
+    while True:
         try:
-            piece = stream.read(min(left, _PIECE_BYTES))
+            piece = stream.read(left if left < _PIECE_BYTES else _PIECE_BYTES)
         except OSError:
             return  # the client has gone; the server will find out by itself when it sends
-        if not piece:
-            return
         left -= len(piece)
+        if not left or not piece:
+            return
+        # Most bodies are one piece, and never come to look at the clock.
+        now = time.monotonic()
+        deadline = deadline or now + MAX_DRAINING_S
+        if now >= deadline:
+            return
 
 
 def buffer_input(request: Request, environ: dict[str, Any]) -> None:

@@ -7,7 +7,6 @@ asked again. A snapshot is compiled whole and never edited; all that can be done
 
 from __future__ import annotations
 
-import logging
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,9 +21,8 @@ from .messages import PASSTHROUGH, BodyNeeded, Decision, Passthrough, Request, R
 from .paths import PathTemplate
 from .replies import build_reply
 from .rules import Delay, Rule
+from .statuses import CATALOGUE
 from .triggers import RULE_NAME, Trigger, Triggers, draw
-
-logger = logging.getLogger("mockware")
 
 # The methods for which a rule without a method has its answer ready; OPTIONS may be a preflight, and any
 # other is looked at when it comes.
@@ -77,7 +75,9 @@ class Snapshot:
     """All rules in their compiled form. `find` gives the candidates for a path, in file order.
 
     `watched` are the request fields, in lower case, that a trigger needs; empty where triggers are off.
-    Where the first candidate is `untouchable`, the path is one that nothing touches.
+    `at_once` has the reply for each value of the status trigger where nothing else has to be asked; there
+    must be no other trigger on the request, and no candidates. Where the first candidate is `untouchable`,
+    the path is one that nothing touches.
     """
 
     def __init__(
@@ -102,6 +102,13 @@ class Snapshot:
         self._clock = clock
         self._chance = chance
         self._replies_to_triggers: dict[int, Response] = {}
+        self.at_once: Mapping[str, Response] = {}
+        if self.triggers is not None and self.triggers.ask_nothing:
+            self.at_once = {
+                str(code): self._reply_to_trigger(code)
+                for code in CATALOGUE
+                if self.triggers.statuses is None or code in self.triggers.statuses
+            }
 
     def decide(
         self, request: Request, candidates: Sequence[CompiledRule], *, resume: BodyNeeded | None = None
@@ -166,9 +173,3 @@ class Snapshot:
             vary = self.triggers.fields.status if self.triggers else ""
             reply = self._replies_to_triggers[status] = build_reply(status, rule=RULE_NAME, vary=vary)
         return reply
-
-
-def log_mock(response: Response, method: str, path: str) -> None:
-    """One line at INFO for a mocked request. What comes from the request is escaped."""
-    if logger.isEnabledFor(logging.INFO):
-        logger.info("mocked %.32a %.512a: %d by rule %a", method, path, response.status, response.rule)

@@ -11,12 +11,11 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from .environment import read_environment
+from .logs import logger
 
 if TYPE_CHECKING:
     from .config import Configuration, RulesArgument
     from .engine import Snapshot
-
-logger = logging.getLogger("mockware")
 
 
 def snapshot_for(

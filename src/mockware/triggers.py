@@ -75,7 +75,7 @@ class Triggers:
         service: str = "",
     ) -> None:
         self.fields = fields
-        self._statuses = statuses
+        self.statuses = statuses
         self._paths = paths
         self._max_delay_s = max_delay_s
         self._key = _derived(key.encode("utf-8", "surrogateescape")) if key else None
@@ -86,6 +86,11 @@ class Triggers:
         self.watched = frozenset(
             (self._status, self._name, self._delay, *(["baggage"] if self._member else []))
         )
+
+    @property
+    def ask_nothing(self) -> bool:
+        """Whether a trigger works for everybody and everywhere."""
+        return self._key is None and not self._paths
 
     def read(self, request: Request) -> Trigger | Response | None:
         """What a request asks for, the refusal if it asks wrongly, None if it may not or does not ask."""
@@ -124,8 +129,8 @@ class Triggers:
 
     def _allow(self, choices: tuple[Choice, ...]) -> None:
         for status, _ in choices:
-            if self._statuses is not None and status is not None and status not in self._statuses:
-                allowed = ", ".join(map(str, sorted(self._statuses)))
+            if self.statuses is not None and status is not None and status not in self.statuses:
+                allowed = ", ".join(map(str, sorted(self.statuses)))
                 raise ValueError(f"the rules file allows triggers these statuses only: {allowed}")
 
 

@@ -6,6 +6,7 @@ back as it is, so that streaming, `close()` and `file_wrapper` are between the a
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .bodies import buffer_input, drain_input
 from .installation import snapshot_for
 from .interfaces import check_interface
+from .logs import log_mock, logger
 from .messages import HOP_BY_HOP, BodyNeeded, Passthrough, Request, Response
 from .waiting import place_to_sleep, too_many_sleepers
 
@@ -30,11 +32,11 @@ class WSGIMockMiddleware:
     holds the thread that serves the request. Raises ConfigError, TypeError for an ASGI app.
     """
 
-    __slots__ = ("_find", "_heeds_baggage", "_log_mock", "_snapshot", "_trigger_keys", "app")
+    __slots__ = ("_asked_at_once", "_find", "_heeds_baggage", "_snapshot", "_trigger_keys", "app")
 
     app: WSGIApplication
+    _asked_at_once: Mapping[str, Response]
     _find: Callable[[str], Sequence[CompiledRule] | None]
-    _log_mock: Callable[[Response, str, str], None]
     _heeds_baggage: bool
     _snapshot: Snapshot
     _trigger_keys: tuple[str, str, str] | None
@@ -52,12 +54,11 @@ class WSGIMockMiddleware:
         if snapshot is None:
             return app
         check_interface(app, "WSGI")
-        from .engine import log_mock
-
         self = super().__new__(cls)
         self.app = app
         self._snapshot = snapshot
         self._find = snapshot.find
+        self._asked_at_once = snapshot.at_once
         fields = snapshot.triggers.fields if snapshot.triggers else None
         self._trigger_keys = fields and (
             _environ_key(fields.status),
@@ -65,7 +66,6 @@ class WSGIMockMiddleware:
             _environ_key(fields.delay),
         )
         self._heeds_baggage = "baggage" in snapshot.watched
-        self._log_mock = log_mock
         return self
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -76,22 +76,26 @@ class WSGIMockMiddleware:
         if not path.isascii():
             path = path.encode("latin-1").decode("utf-8", "replace")
         candidates = self._find(path)
+        response = None
         if self._trigger_keys is not None:
             # Written out: a loop would take twice as long.
             status, name, delay = self._trigger_keys
-            if (
-                status in environ
-                or name in environ
-                or delay in environ
-                or (self._heeds_baggage and "HTTP_BAGGAGE" in environ)
-            ):
+            if name in environ or delay in environ or (self._heeds_baggage and "HTTP_BAGGAGE" in environ):
                 return self._consider(environ, start_response, path, candidates or ())
-        if candidates is None:
-            return self.app(environ, start_response)
-        response = candidates[0].at_once.get(environ.get("REQUEST_METHOD", "GET"))
+            if status in environ:
+                if candidates is None:
+                    response = self._asked_at_once.get(environ[status])
+                if response is None:
+                    return self._consider(environ, start_response, path, candidates or ())
         if response is None:
-            return self._consider(environ, start_response, path, candidates)
-        return self._reply(environ, start_response, path, response)
+            if candidates is None:
+                return self.app(environ, start_response)
+            response = candidates[0].at_once.get(environ.get("REQUEST_METHOD", "GET"))
+            if response is None:
+                return self._consider(environ, start_response, path, candidates)
+        if environ.get("CONTENT_LENGTH") or environ.get("wsgi.input_terminated"):
+            drain_input(environ)
+        return _reply(environ, start_response, path, response)
 
     # An ASGI server calls with one argument or with three: the interpreter's own TypeError begins with this.
     __call__.__qualname__ = "WSGIMockMiddleware [if this is an ASGI server, use ASGIMockMiddleware]"
@@ -109,38 +113,37 @@ class WSGIMockMiddleware:
         if isinstance(decision, BodyNeeded):
             buffer_input(request, environ)
             decision = self._snapshot.decide(request, candidates, resume=decision)
-        drained = False
+        # Once only: a second read waits for ever on a server whose input is the bare socket.
+        if isinstance(decision, Response):
+            drain_input(environ)
         if isinstance(decision, (Response, Passthrough)) and decision.delay_s:
             with place_to_sleep() as granted:
-                if not granted:
-                    rule = decision.rule if isinstance(decision, Response) else "passthrough"
-                    decision = too_many_sleepers(rule, request.method)
+                if granted:
+                    time.sleep(decision.delay_s)
                 elif isinstance(decision, Response):
+                    decision = too_many_sleepers(decision.rule, request.method)
+                else:
                     drain_input(environ)
-                    drained = True
-                time.sleep(decision.delay_s)
+                    decision = too_many_sleepers("passthrough", request.method)
         if isinstance(decision, Response):
-            return self._reply(environ, start_response, path, decision, drained=drained)
+            return _reply(environ, start_response, path, decision)
         return self.app(environ, start_response)
 
-    def _reply(
-        self,
-        environ: WSGIEnvironment,
-        start_response: StartResponse,
-        path: str,
-        response: Response,
-        *,
-        drained: bool = False,
-    ) -> Iterable[bytes]:
-        # Once only: a second read waits for ever on a server whose input is the bare socket.
-        if not drained:
-            drain_input(environ)
-        self._log_mock(response, environ.get("REQUEST_METHOD", "GET"), path)
-        headers = list(response.headers)
-        if response.has_hop_by_hop:
-            headers = [pair for pair in headers if pair[0].lower() not in HOP_BY_HOP]
-        start_response(response.status_line, headers)
-        return [response.body]
+
+def _reply(
+    environ: WSGIEnvironment, start_response: StartResponse, path: str, response: Response
+) -> Iterable[bytes]:
+    method = environ.get("REQUEST_METHOD", "GET")
+    if method == "HEAD":
+        response = response.head
+    if logger.isEnabledFor(logging.INFO):
+        log_mock(response, method, path)
+    # A list of its own: whoever stands around may add to it.
+    headers = [*response.headers]
+    if response.has_hop_by_hop:
+        headers = [pair for pair in headers if pair[0].lower() not in HOP_BY_HOP]
+    start_response(response.status_line, headers)
+    return [response.body]
 
 
 class _EnvironRequest(Request):
