@@ -338,7 +338,8 @@ def test_a_stream_longer_than_the_limit_is_read_no_further_than_the_app_asks(
         return answering(environ, start_response)
 
     with limit(max_bytes):
-        over_wsgi(wsgi(app, UNLIKELY), Sent("POST", length=""), stream, **{"wsgi.input_terminated": True})
+        more: dict[str, Any] = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}
+        over_wsgi(wsgi(app, UNLIKELY), Sent("POST", length=""), stream, **more)
     at_first = min(len(body), max_bytes + 1)
     assert furthest[0] == at_first
     for i in range(len(sizes)):

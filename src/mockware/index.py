@@ -14,7 +14,8 @@ position in the path.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
@@ -32,56 +33,102 @@ class _Group(Generic[T]):
 
     def __init__(self, template: PathTemplate) -> None:
         self.template = template
+        # In file order, each with its number. What a look-up gives is the members while the index is built.
         self.members: list[tuple[int, T]] = []
-        self.values: list[T] = []
-
-    def add(self, number: int, value: T) -> None:
-        self.members.append((number, value))
-        self.values.append(value)
+        self.values: Sequence[Any] = self.members
 
 
-_Candidate = tuple[Callable[[str, list[str]], object], _Group[T]]
+# A template, reduced to the question whether its parameters fit: with None, whether the segment at the
+# position is not empty, which is all that most of them ask.
+_Candidate = tuple[int, Callable[[str, list[str]], object] | None, _Group[T]]
+_Table = dict[object, list[_Candidate[T]]]
 
 
 class _Bucket(Generic[T]):
     """The groups whose literal segments agree: told apart by edges, by inner literals, or not at all."""
 
-    __slots__ = ("by_edges", "by_inner", "rest", "tells_apart")
+    __slots__ = ("by_edges", "by_suffix", "inner", "rest", "tells_apart")
 
     def __init__(self) -> None:
         self.rest: list[_Candidate[T]] = []
-        # Each kind of edges (positions and lengths) is a look-up of its own.
-        self.by_edges: dict[object, tuple[_Key, dict[object, list[_Candidate[T]]]]] = {}
-        # By length, then by text.
-        self.by_inner: dict[int, dict[str, list[_Candidate[T]]]] = {}
-
-    def add(self, group: _Group[T]) -> None:
-        affixes, inner = group.template.affixes, group.template.inner
-        candidate = (group.template.accepts, group)
-        if affixes:
-            kind = tuple((position, len(prefix), len(suffix)) for position, prefix, suffix in affixes)
-            _, table = self.by_edges.setdefault(kind, (_edges_key(affixes), {}))
-            table.setdefault(_edges(affixes), []).append(candidate)
-        elif inner:
-            self.by_inner.setdefault(len(inner), {}).setdefault(inner, []).append(candidate)
-        else:
-            self.rest.append(candidate)
-        self.tells_apart = bool(self.by_edges or self.by_inner)
+        # The usual edge is one ending, such as `.json`. Each position and length is a look-up of its own.
+        self.by_suffix: list[tuple[int, int, _Table[T]]] = []
+        # So is each other kind of edges.
+        self.by_edges: list[tuple[_Key, _Table[T]]] = []
+        self.inner: _Inner[T] | None = None
+        self.tells_apart = False
 
     def told_apart(self, path: str, segments: list[str]) -> list[_Candidate[T]]:
         """The candidates beside `rest` whose edges or inner literals stand in `path`."""
         found: list[_Candidate[T]] = []
-        for key, table in self.by_edges.values():
+        for position, start, table in self.by_suffix:
+            suffix = segments[position][start:]
+            if suffix in table:
+                found += table[suffix]
+        for key, table in self.by_edges:
             found += table.get(key(segments), ())
-        for length, by_text in self.by_inner.items():
-            for text in {path[i : i + length] for i in range(len(path) - length + 1)} & by_text.keys():
-                found += by_text[text]
+        if self.inner is not None:
+            found += self.inner.find(path)
         return found
 
 
+class _Inner(Generic[T]):
+    """Groups under a literal that stands somewhere in the path, found in one go through the path."""
+
+    __slots__ = ("_by_head", "_first_letters", "_head_length")
+
+    def __init__(self, by_text: Mapping[str, list[_Candidate[T]]]) -> None:
+        self._first_letters = re.compile(f"[{re.escape(''.join({text[0] for text in by_text}))}]")
+        self._head_length = min(map(len, by_text))
+        # By as many letters as all of them have; then by length; then by text.
+        self._by_head: dict[str, dict[int, dict[str, list[_Candidate[T]]]]] = {}
+        for text, candidates in by_text.items():
+            lengths = self._by_head.setdefault(text[: self._head_length], {})
+            lengths.setdefault(len(text), {})[text] = candidates
+
+    def find(self, path: str) -> list[_Candidate[T]]:
+        found: dict[str, list[_Candidate[T]]] = {}
+        for letter in self._first_letters.finditer(path):
+            start = letter.start()
+            lengths = self._by_head.get(path[start : start + self._head_length], {})
+            for length, by_text in lengths.items():
+                text = path[start : start + length]
+                if text in by_text:
+                    found[text] = by_text[text]
+        return [candidate for candidates in found.values() for candidate in candidates]
+
+
+def _bucket(groups: Iterable[_Group[T]]) -> _Bucket[T]:
+    """The groups of one bucket, by what tells them apart best."""
+    bucket: _Bucket[T] = _Bucket()
+    by_suffix: dict[tuple[int, int], _Table[T]] = {}
+    by_edges: dict[object, _Table[T]] = {}
+    by_inner: dict[str, list[_Candidate[T]]] = {}
+    for group in groups:
+        affixes, inner = group.template.affixes, group.template.inner
+        position = group.template.sole_position
+        candidate = (0, group.template.accepts, group) if position is None else (position, None, group)
+        if len(affixes) == 1 and not affixes[0].prefix:
+            position, _, suffix = affixes[0]
+            by_suffix.setdefault((position, -len(suffix)), {}).setdefault(suffix, []).append(candidate)
+        elif affixes:
+            kind = tuple((position, len(prefix), len(suffix)) for position, prefix, suffix in affixes)
+            if kind not in by_edges:
+                bucket.by_edges.append((_edges_key(affixes), by_edges.setdefault(kind, {})))
+            by_edges[kind].setdefault(_edges(affixes), []).append(candidate)
+        elif inner:
+            by_inner.setdefault(inner, []).append(candidate)
+        else:
+            bucket.rest.append(candidate)
+    bucket.by_suffix = [(position, start, table) for (position, start), table in by_suffix.items()]
+    bucket.inner = _Inner(by_inner) if by_inner else None
+    bucket.tells_apart = bool(by_suffix or by_edges or by_inner)
+    return bucket
+
+
 _Find = Callable[[Any], T | None]
-# For each choice of literal positions: what reads them from a path, and the buckets by their texts.
-_Shapes = dict[tuple[int, ...], tuple[_Key, dict[object, _Bucket[T]]]]
+# For each choice of literal positions: the groups by the texts there.
+_Shapes = dict[tuple[int, ...], dict[object, list[_Group[T]]]]
 
 
 class PathIndex(Generic[T]):
@@ -98,7 +145,7 @@ class PathIndex(Generic[T]):
             else:
                 if template.signature not in groups:
                     groups[template.signature] = _Group(template)
-                groups[template.signature].add(number, value)
+                groups[template.signature].members.append((number, value))
 
         closed: dict[int, _Shapes[T]] = {}
         spanning: dict[int, _Shapes[T]] = {}
@@ -107,77 +154,86 @@ class PathIndex(Generic[T]):
             shapes = (spanning if template.spans else closed).setdefault(template.length, {})
             # Every path starts with a slash, so the segment before it says nothing.
             positions = tuple(position for position in template.literals if position)
-            _, buckets = shapes.setdefault(positions, (_segments_key(positions), {}))
             literals = [template.literals[position] for position in positions]
             text = literals[0] if len(literals) == 1 else tuple(literals)
-            buckets.setdefault(text, _Bucket()).add(group)
+            shapes.setdefault(positions, {}).setdefault(text, []).append(group)
 
         # One list of shapes for each number of segments; the last is for all higher numbers.
         longest = max((*closed, *spanning), default=0) + 1
-        by_length: list[list[tuple[_Key, _Find[_Bucket[T]]]]] = [
-            [
-                (key, buckets.get)
-                for of_length in (
-                    closed.get(length, {}),
-                    *(spanning.get(least, {}) for least in range(length + 1)),
-                )
-                for key, buckets in of_length.values()
-            ]
-            for length in range(longest + 1)
-        ]
-        walk = _walk(by_length)
+        by_length: list[list[tuple[_Key, _Find[_Bucket[T]]]]] = [[] for _ in range(longest + 1)]
+        for length, shapes in closed.items():
+            _add_shapes(shapes, by_length[length : length + 1])
+        for least, shapes in spanning.items():
+            _add_shapes(shapes, by_length[least:])
+
+        # First all that templates give for the exact paths, with the numbers that put it into order.
+        find_templates = _find(_nowhere, by_length, _sorted)
         merged = {
-            path: _in_order([*members, *(member for group in walk(path) for member in group.members)])
-            for path, members in exact.items()
+            path: tuple(_values([*members, *(find_templates(path) or ())])) for path, members in exact.items()
         }
-        self.find = _find(merged.get, walk) if groups else merged.get
+        for group in groups.values():
+            group.values = _values(group.members)
+        self.find = _find(merged.get, by_length, _values) if groups else merged.get
 
 
-def _walk(by_length: list[list[tuple[_Key, _Find[_Bucket[T]]]]]) -> Callable[[str], Sequence[_Group[T]]]:
-    """What finds the groups of templates that match a path. A closure reads its names fastest."""
-    longest = len(by_length) - 1
-
-    def walk(path: str) -> Sequence[_Group[T]]:
-        segments = path.split("/")
-        length = len(segments)
-        groups: list[_Group[T]] = []
-        for key, find in by_length[length if length < longest else longest]:
-            bucket = find(key(segments))
-            if bucket is not None:
-                for accepts, group in bucket.rest:
-                    if accepts(path, segments):
-                        groups.append(group)
-                if bucket.tells_apart:
-                    groups += [
-                        group
-                        for accepts, group in bucket.told_apart(path, segments)
-                        if accepts(path, segments)
-                    ]
-        # What does not start with a slash is no path, such as the `*` of `OPTIONS *`.
-        return () if segments[0] else groups
-
-    return walk
+def _add_shapes(shapes: _Shapes[T], by_length: Iterable[list[tuple[_Key, _Find[_Bucket[T]]]]]) -> None:
+    for positions, groups_by_text in shapes.items():
+        buckets = {text: _bucket(groups) for text, groups in groups_by_text.items()}
+        for of_length in by_length:
+            of_length.append((_segments_key(positions), buckets.get))
 
 
 def _find(
-    find_exact: _Find[tuple[T, ...]], walk: Callable[[str], Sequence[_Group[T]]]
-) -> Callable[[str], Sequence[T] | None]:
-    def find(path: str) -> Sequence[T] | None:
+    find_exact: _Find[Sequence[Any]],
+    by_length: Sequence[Sequence[tuple[_Key, _Find[_Bucket[T]]]]],
+    in_order: Callable[[list[tuple[int, T]]], Sequence[Any]],
+) -> Callable[[str], Sequence[Any] | None]:
+    """What finds the values for a path: a closure, which reads its names fastest, and in one piece."""
+    longest = len(by_length) - 1
+
+    def find(path: str) -> Sequence[Any] | None:
         found = find_exact(path)
         if found is not None:
             return found
-        groups = walk(path)
-        if not groups:
+        segments = path.split("/")
+        length = len(segments)
+        first: _Group[T] | None = None
+        others: list[_Group[T]] | None = None
+        for key, find_bucket in by_length[length if length < longest else longest]:
+            bucket = find_bucket(key(segments))
+            if bucket is None:
+                continue
+            candidates = bucket.rest
+            if bucket.tells_apart:
+                candidates = candidates + bucket.told_apart(path, segments)
+            for position, accepts, group in candidates:
+                if segments[position] if accepts is None else accepts(path, segments):
+                    if first is None:
+                        first = group
+                    elif others is None:
+                        others = [group]
+                    else:
+                        others.append(group)
+        # What does not start with a slash is no path, such as the `*` of `OPTIONS *`.
+        if first is None or segments[0]:
             return None
-        if len(groups) == 1:
-            return groups[0].values
-        return _in_order([member for group in groups for member in group.members])
+        if others is None:
+            return first.values
+        return in_order([member for group in (first, *others) for member in group.members])
 
     return find
 
 
-def _in_order(members: list[tuple[int, T]]) -> tuple[T, ...]:
-    return tuple(value for _, value in sorted(members, key=itemgetter(0)))
+def _nowhere(path: str) -> None:
+    """No exact path."""
+
+
+def _sorted(members: list[tuple[int, T]]) -> list[tuple[int, T]]:
+    return sorted(members, key=itemgetter(0))
+
+
+def _values(members: list[tuple[int, T]]) -> list[T]:
+    return [value for _, value in _sorted(members)]
 
 
 def _segments_key(positions: tuple[int, ...]) -> _Key:
@@ -190,17 +246,15 @@ def _nothing(segments: list[str]) -> tuple[()]:
 
 def _edges(affixes: list[Affix]) -> object:
     _, prefix, suffix = affixes[0]
-    if len(affixes) == 1 and not (prefix and suffix):
-        return prefix or suffix
+    if len(affixes) == 1 and not suffix:
+        return prefix
     return tuple((prefix, suffix) for _, prefix, suffix in affixes)
 
 
 def _edges_key(affixes: list[Affix]) -> _Key:
     """What reads from a path's segments the text that `_edges` reads from a template."""
     position, prefix, suffix = affixes[0]
-    start, end = len(prefix), len(suffix)
-    if len(affixes) == 1 and not prefix:
-        return lambda segments: segments[position][-end:]
+    start = len(prefix)
     if len(affixes) == 1 and not suffix:
         return lambda segments: segments[position][:start]
     cuts = [(position, len(prefix), len(suffix)) for position, prefix, suffix in affixes]

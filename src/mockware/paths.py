@@ -148,6 +148,14 @@ class PathTemplate:
         return lambda path: None if len(path) > longest else fullmatch(path)
 
     @property
+    def sole_position(self) -> int | None:
+        """Where the only parameter is, if any segment fits that is not empty; None for other templates."""
+        if self._pieces is None or self.spans or len(self._pieces) != 1:
+            return None
+        position, start, stop, fits = self._pieces[0]
+        return position if (start, stop, fits) == (0, None, None) else None
+
+    @property
     def accepts(self) -> Callable[[str, Sequence[str]], object]:
         """Whether the parameters fit a path that `length`, `literals` and `affixes` agree with.
 
@@ -160,8 +168,6 @@ class PathTemplate:
             return lambda path, segments: (
                 self._fullmatch(path) if "\n" in path else self._pieces_fit(segments)
             )
-        if len(self._pieces) == 1 and self._pieces[0][1:] == (0, None, None):
-            return _is_not_empty(self._pieces[0].position)
         return lambda path, segments: self._pieces_fit(segments)
 
     def _pieces_fit(self, segments: Sequence[str]) -> bool:
@@ -242,11 +248,6 @@ def _longest_inner_literal(segments: list[_Segment]) -> str:
             runs.append("")
             seen_parameter = True
     return max(runs[:-1], key=len, default="")
-
-
-@lru_cache(maxsize=64)
-def _is_not_empty(position: int) -> Callable[[str, Sequence[str]], object]:
-    return lambda path, segments: segments[position]
 
 
 @lru_cache(maxsize=64)
