@@ -4,7 +4,7 @@ Law: what is tested is what users install. The wheel is built, installed into a 
 for each Python, and the tests run against it: `src` is on nobody's path, so that a file or a dependency
 that the wheel lacks shows. Nothing but the standard library is imported here.
 
-    python3 tests                                   this Python: ruff, mypy, all tests
+    python3 tests                                   this Python: ruff, mypy, all tests, benchmark in short
     python3 tests --on python3.12 python3.13        these Pythons, one after the other
     python3 tests -- -k parity -x                   the rest goes to pytest
 """
@@ -36,7 +36,7 @@ def main() -> int:
         (wheel,) = (work / "wheel").glob("*.whl")
 
         def test(number: int, python: str) -> bool:
-            steps = test_steps(python, work / f"python-{number}", wheel, arguments.pytest, lint=number == 0)
+            steps = test_steps(python, work / f"python-{number}", wheel, arguments.pytest, first=number == 0)
             return run(python, steps, work / f"{number}.log")
 
         # Each uses all cores by itself; side by side they would only make each other's time-outs more likely.
@@ -53,14 +53,14 @@ def build_steps(python: str, work: Path) -> list[list[str]]:
 
 
 def test_steps(
-    python: str, environment: Path, wheel: Path, pytest: list[str], *, lint: bool
+    python: str, environment: Path, wheel: Path, pytest: list[str], *, first: bool
 ) -> list[list[str]]:
     here = str(environment / "bin/python")
     steps = [
         [python, "-m", "venv", str(environment)],
         [here, "-m", "pip", "install", "-q", f"mockware[dev] @ {wheel.as_uri()}"],
     ]
-    if lint:  # once: the answer is the same on every Python
+    if first:  # once: the answer is the same on every Python
         steps += [
             [here, "-m", "ruff", "check", "."],
             [here, "-m", "ruff", "format", "--check", "."],
@@ -68,7 +68,10 @@ def test_steps(
         ]
     # A file goes to one worker as a whole, so that its servers are started once; there are more workers than
     # cores because much of the time is spent waiting for servers to start.
-    return [*steps, [here, "-m", "pytest", "-q", "-n", "4", "--dist", "loadfile", *pytest]]
+    steps.append([here, "-m", "pytest", "-q", "-n", "4", "--dist", "loadfile", *pytest])
+    if first and not pytest:
+        steps.append([here, "-m", "tests.bench", "--quick"])  # it runs; how fast is nothing to fail for
+    return steps
 
 
 def run(name: str, steps: list[list[str]], log: Path) -> bool:

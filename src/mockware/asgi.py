@@ -226,20 +226,26 @@ async def _reply_at_once(
 
 
 class _ScopeRequest(Request):
-    __slots__ = ("_raw_headers",)
+    __slots__ = ("_fields", "_raw_headers")
 
     def __init__(self, scope: Scope, path: str) -> None:
         # A websocket handshake is a GET (RFC 6455 section 4.1), or stands for one (RFC 8441).
         super().__init__(scope.get("method", "GET"), path, scope.get("query_string", b"").decode("latin-1"))
         self._raw_headers = scope["headers"]
+        self._fields: dict[bytes, bytes] | None = None
 
     def header(self, name: str) -> str | None:
-        wanted = name.encode("latin-1")
-        values = [value for field, value in self._raw_headers if field == wanted]
-        if not values:
-            return None
-        # HTTP/2 may split the Cookie field, which is put together with its own mark (RFC 9113 section 8.2.3).
-        return (b"; " if wanted == b"cookie" else b",").join(values).decode("latin-1")
+        fields = self._fields
+        if fields is None:
+            fields = self._fields = {}
+            for field, value in self._raw_headers:
+                if field in fields:
+                    # HTTP/2 may split the Cookie field, which is put together with its own mark (RFC 9113
+                    # section 8.2.3).
+                    value = fields[field] + (b"; " if field == b"cookie" else b",") + value
+                fields[field] = value
+        found = fields.get(name.encode("latin-1"))
+        return None if found is None else found.decode("latin-1")
 
 
 def _route_path(path: str, root_path: str) -> str:

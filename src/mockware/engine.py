@@ -74,6 +74,7 @@ class CompiledRule:
 class Snapshot:
     """All rules in their compiled form. `find` gives the candidates for a path, in file order.
 
+    `only_ascii`: there are none for a path that is not ASCII.
     `watched` are the request fields, in lower case, that a trigger needs; empty where triggers are off.
     `at_once` has the reply for each value of the status trigger where nothing else has to be asked; there
     must be no other trigger on the request, and no candidates. Where the first candidate is `untouchable`,
@@ -96,6 +97,7 @@ class Snapshot:
             ]
         )
         self.find: Callable[[str], Sequence[CompiledRule] | None] = index.find
+        self.only_ascii = index.only_ascii
         self.triggers: Triggers | None = configuration.triggers
         self.watched = self.triggers.watched if self.triggers else frozenset()
         self._by_name = MappingProxyType({rule.name: rule for rule in self.rules})

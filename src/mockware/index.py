@@ -4,12 +4,11 @@ Law: the time that a look-up takes does not grow with the number of distinct pat
 exact path is one look-up in a dict, whose entry already holds, in file order, the templates that match
 it as well. For any other path each *shape* (which segments of the template are literal) costs one
 look-up with those segments as the key; what is left is told apart by the literal edges of the segments
-with a parameter, and last by literals between two parameters. Rules on one same path share an entry:
-trying them in order is their caller's, and does grow.
+with a parameter, and last by literals between two parameters, for which the path is searched once. Rules
+on one same path share an entry: trying them in order is their caller's, and does grow.
 
-Doubt: the number of shapes is not bounded by more than the templates that people write (a dozen, not
-thousands). Templates whose only difference is a literal between two parameters cost a look-up for each
-position in the path.
+Doubt: shapes, and lengths of endings, cost a look-up each; nothing but the templates that people write (a
+dozen of them, not thousands) bounds their number.
 """
 
 from __future__ import annotations
@@ -132,9 +131,13 @@ _Shapes = dict[tuple[int, ...], dict[object, list[_Group[T]]]]
 
 
 class PathIndex(Generic[T]):
-    """Values under path templates. `find(path)` gives those that match, in the order given, or None."""
+    """Values under path templates. `find(path)` gives those that match, in the order given, or None.
+
+    `only_ascii`: it never finds anything for a path that is not ASCII, in whatever form.
+    """
 
     find: Callable[[str], Sequence[T] | None]
+    only_ascii: bool
 
     def __init__(self, entries: Iterable[tuple[PathTemplate, T]]) -> None:
         exact: dict[str, list[tuple[int, T]]] = {}
@@ -174,6 +177,7 @@ class PathIndex(Generic[T]):
         for group in groups.values():
             group.values = _values(group.members)
         self.find = _find(merged.get, by_length, _values) if groups else merged.get
+        self.only_ascii = not groups and all(map(str.isascii, exact))
 
 
 def _add_shapes(shapes: _Shapes[T], by_length: Iterable[list[tuple[_Key, _Find[_Bucket[T]]]]]) -> None:

@@ -32,10 +32,11 @@ class WSGIMockMiddleware:
     holds the thread that serves the request. Raises ConfigError, TypeError for an ASGI app.
     """
 
-    __slots__ = ("_asked_at_once", "_find", "_heeds_baggage", "_snapshot", "_trigger_keys", "app")
+    __slots__ = ("_asked_at_once", "_decodes", "_find", "_heeds_baggage", "_snapshot", "_trigger_keys", "app")
 
     app: WSGIApplication
     _asked_at_once: Mapping[str, Response]
+    _decodes: bool
     _find: Callable[[str], Sequence[CompiledRule] | None]
     _heeds_baggage: bool
     _snapshot: Snapshot
@@ -58,6 +59,7 @@ class WSGIMockMiddleware:
         self.app = app
         self._snapshot = snapshot
         self._find = snapshot.find
+        self._decodes = not snapshot.only_ascii
         self._asked_at_once = snapshot.at_once
         fields = snapshot.triggers.fields if snapshot.triggers else None
         self._trigger_keys = fields and (
@@ -73,26 +75,24 @@ class WSGIMockMiddleware:
             path = environ["PATH_INFO"] or "/"
         except KeyError:
             path = "/"
-        if not path.isascii():
-            path = path.encode("latin-1").decode("utf-8", "replace")
+        if self._decodes and not path.isascii():
+            path = _decoded(path)
         candidates = self._find(path)
-        response = None
         if self._trigger_keys is not None:
             # Written out: a loop would take twice as long.
             status, name, delay = self._trigger_keys
-            if name in environ or delay in environ or (self._heeds_baggage and "HTTP_BAGGAGE" in environ):
-                return self._consider(environ, start_response, path, candidates or ())
-            if status in environ:
-                if candidates is None:
-                    response = self._asked_at_once.get(environ[status])
-                if response is None:
-                    return self._consider(environ, start_response, path, candidates or ())
-        if response is None:
-            if candidates is None:
-                return self.app(environ, start_response)
-            response = candidates[0].at_once.get(environ.get("REQUEST_METHOD", "GET"))
-            if response is None:
+            if (
+                status in environ
+                or name in environ
+                or delay in environ
+                or (self._heeds_baggage and "HTTP_BAGGAGE" in environ)
+            ):
                 return self._consider(environ, start_response, path, candidates)
+        if candidates is None:
+            return self.app(environ, start_response)
+        response = candidates[0].at_once.get(environ.get("REQUEST_METHOD", "GET"))
+        if response is None:
+            return self._consider(environ, start_response, path, candidates)
         if environ.get("CONTENT_LENGTH") or environ.get("wsgi.input_terminated"):
             drain_input(environ)
         return _reply(environ, start_response, path, response)
@@ -105,9 +105,17 @@ class WSGIMockMiddleware:
         environ: WSGIEnvironment,
         start_response: StartResponse,
         path: str,
-        candidates: Sequence[CompiledRule],
+        candidates: Sequence[CompiledRule] | None,
     ) -> Iterable[bytes]:
         """Decides with the whole request at hand."""
+        path = _decoded(path)
+        if candidates is None:
+            response = self._asked_for(environ)
+            if response is not None:
+                if environ.get("CONTENT_LENGTH") or environ.get("wsgi.input_terminated"):
+                    drain_input(environ)
+                return _reply(environ, start_response, path, response)
+            candidates = ()
         request = _EnvironRequest(environ, path)
         decision = self._snapshot.decide(request, candidates)
         if isinstance(decision, BodyNeeded):
@@ -128,6 +136,15 @@ class WSGIMockMiddleware:
         if isinstance(decision, Response):
             return _reply(environ, start_response, path, decision)
         return self.app(environ, start_response)
+
+    def _asked_for(self, environ: WSGIEnvironment) -> Response | None:
+        """The reply that is ready for the usual trigger, which names a status and nothing else."""
+        if self._trigger_keys is None:
+            return None
+        status, name, delay = self._trigger_keys
+        if name in environ or delay in environ:
+            return None
+        return self._asked_at_once.get(environ.get(status, ""))
 
 
 def _reply(
@@ -157,6 +174,11 @@ class _EnvironRequest(Request):
         value = self._environ.get(_environ_key(name))
         # Servers give these two as empty strings where the request has none (PEP 3333).
         return None if value == "" and name in ("content-type", "content-length") else value
+
+
+def _decoded(path: str) -> str:
+    """A path as people write it: PEP 3333 has its bytes as Latin-1."""
+    return path if path.isascii() else path.encode("latin-1").decode("utf-8", "replace")
 
 
 def _environ_key(name: str) -> str:

@@ -63,9 +63,9 @@ def _row(report: Report, side: str, name: str, counts: Mapping[str, int]) -> lis
         return [*cells, *report.judge(what, counts[name] / twin, at_most=mocked.GOAL)]
     bare = counts[passthrough.BARE]
     cells = [name, f"{counts[name]}", f"{counts[name] - bare:+}", "bare app"]
-    if name not in passthrough.FLOORS:
+    if name not in passthrough.FLOORS[side]:
         return cells
-    floor = counts[passthrough.FLOORS[name]] - bare
+    floor = counts[passthrough.FLOORS[side][name]] - bare
     return [*cells, *report.judge(what, (counts[name] - bare) / floor, at_most=passthrough.GOAL)]
 
 

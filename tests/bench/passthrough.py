@@ -1,10 +1,13 @@
 """Section 1: what mockware adds to a request that is none of its business, against a floor's addition.
 
-Law: one rule, a foreign path, twelve headers, and the ratio of what is added to the bare app.
+Law: one rule, a foreign path, twelve headers, and the ratio of what is added to the bare app. The floor is
+one that servers would recognise as ASGI 3: before Python 3.12, where no mark tells them that a function is
+as good as a coroutine function, that is a coroutine function.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
@@ -25,8 +28,14 @@ _TEMPLATE = toml(["/reports/{id}"])
 
 HARNESS, BARE, SCAN, NO_SCAN = "harness alone", "bare app", "floor with the scan", "floor without the scan"
 ON, OFF, TEMPLATE = "mockware, triggers on", "mockware, triggers off", "mockware, triggers on, a template"
+COROUTINE_NO_SCAN, COROUTINE_SCAN = f"{NO_SCAN}, coroutine", f"{SCAN}, coroutine"
 # Which floor does the same job.
-FLOORS = {OFF: NO_SCAN, ON: SCAN}
+FLOORS = {
+    "WSGI": {OFF: NO_SCAN, ON: SCAN},
+    "ASGI": {OFF: NO_SCAN, ON: SCAN}
+    if sys.version_info >= (3, 12)
+    else {OFF: COROUTINE_NO_SCAN, ON: COROUTINE_SCAN},
+}
 
 
 def asgi_loops() -> dict[str, Loop]:
@@ -38,7 +47,8 @@ def asgi_loops() -> dict[str, Loop]:
         "empty middleware, coroutine": rivals.EmptyCoroutine(bare),
         NO_SCAN: rivals.FloorWithoutScan(bare),
         SCAN: rivals.Floor(bare),
-        "floor with the scan, coroutine": rivals.CoroutineFloor(bare),
+        COROUTINE_NO_SCAN: rivals.CoroutineFloorWithoutScan(bare),
+        COROUTINE_SCAN: rivals.CoroutineFloor(bare),
         OFF: wrapped(bare, toml(["/reports"], NO_TRIGGERS)),
         ON: wrapped(bare, _RULE),
         TEMPLATE: wrapped(bare, _TEMPLATE),
@@ -107,7 +117,8 @@ def run(report: Report, *, quick: bool) -> None:
 
 def _row(report: Report, side: str, name: str, costs: Costs) -> list[str]:
     cells = [name, f"{costs.quiet(name):.0f}", f"{costs.median(name):.0f}", f"{costs.above(name, BARE):+.0f}"]
-    if name not in FLOORS:
+    if name not in FLOORS[side]:
         return cells
-    ratio = costs.of(lambda case, floor, bare: (case - bare) / (floor - bare), name, FLOORS[name], BARE)
+    floor = FLOORS[side][name]
+    ratio = costs.of(lambda case, rival, bare: (case - bare) / (rival - bare), name, floor, BARE)
     return [*cells, str(ratio), *report.judge(f"passthrough {side}: {name}", ratio.value, at_most=GOAL)]

@@ -75,6 +75,14 @@ class Floor(_Wrapper):
         return self.app(scope, receive, send)
 
 
+class CoroutineFloorWithoutScan(_Wrapper):
+    async def __call__(self, scope: Scope, receive: ASGI, send: ASGI) -> Any:
+        rule = self.rules.get(scope["path"])
+        if rule is not None:
+            return await rule(scope, receive, send)
+        return await self.app(scope, receive, send)
+
+
 class CoroutineFloor(_Wrapper):
     """The same for a server that would not take a plain function for ASGI 3."""
 
