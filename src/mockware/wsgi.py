@@ -108,7 +108,8 @@ class WSGIMockMiddleware:
         candidates: Sequence[CompiledRule] | None,
     ) -> Iterable[bytes]:
         """Decides with the whole request at hand."""
-        path = _decoded(path)
+        if not self._decodes:
+            path = _decoded(path)
         if candidates is None:
             response = self._asked_for(environ)
             if response is not None:

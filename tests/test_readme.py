@@ -1,0 +1,191 @@
+"""The README's commands are run and its code is executed, so that what it promises is what users get."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from flask import Flask
+from starlette.applications import Starlette
+from tests.by_hand import Sent, over_asgi, over_wsgi
+from tests.commands import PATIENCE_S, environ
+
+import mockware
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+CONSOLE, RULES = blocks("console")[0], blocks("toml")[0]
+FIRST_APP, WRAPPINGS = blocks("python")
+DEMO_COMMAND, TEST_COMMAND = blocks("sh")
+
+
+def test_these_are_all_the_blocks_that_there_are() -> None:
+    languages = re.findall(r"^```(\S+)$", README, re.MULTILINE)
+    assert languages == ["console", "python", "sh", "sh", "python", "toml"]
+
+
+@pytest.fixture
+def on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A folder with the README's rules file, where mockware is on."""
+    (tmp_path / "mocks.toml").write_text(RULES)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MOCKWARE", "on")
+    return tmp_path
+
+
+def test_the_first_screen_shows_what_the_code_below_it_answers(on: Path) -> None:
+    shown, _, body = CONSOLE.partition("\n\n")
+    prompt, status, *fields = shown.splitlines()
+    assert prompt == "$ curl -i -X POST http://127.0.0.1:8000/reports"
+    assert status == "HTTP/1.1 202 Accepted"
+    scope: dict[str, Any] = {}
+    exec(FIRST_APP, scope)
+    answer = over_asgi(scope["app"], Sent("POST", "/reports"))
+    assert answer.status == 202
+    assert sorted(answer.fields) == sorted((f.split(": ")[0].lower(), f.split(": ")[1]) for f in fields)
+    assert answer.body.decode() + "\n" == body
+
+
+def test_the_first_screen_has_the_code_in_five_lines() -> None:
+    assert len(FIRST_APP.strip().splitlines()) == 5
+    assert max(README.index(block) for block in (CONSOLE, FIRST_APP)) < 1000
+
+
+WRAPPING = dict(enumerate(WRAPPINGS.strip().splitlines()))
+
+
+def wrapped(line: int, **names: Any) -> Any:
+    names["mockware"] = mockware
+    exec(WRAPPING[line], names)
+    return names["application" if "application" in names else "app"]
+
+
+@pytest.mark.parametrize("app", [Starlette(), Flask("any")])
+def test_any_app_is_wrapped_as_it_says(app: Any, on: Path) -> None:
+    over: Any = over_asgi if isinstance(app, Starlette) else over_wsgi
+    assert over(wrapped(0, app=app), Sent("POST", "/reports")).status == 202
+    assert over(wrapped(0, app=app), Sent("GET", "/nowhere")).status == 404
+
+
+@pytest.mark.parametrize("app", [FastAPI(), Starlette()])
+def test_an_asgi_framework_is_wrapped_as_it_says(app: Any, on: Path) -> None:
+    app = wrapped(1, app=app)
+    assert over_asgi(app, Sent("POST", "/reports")).status == 202
+    assert over_asgi(app, Sent("GET", "/nowhere")).status == 404
+
+
+def test_flask_is_wrapped_as_it_says(on: Path) -> None:
+    client = wrapped(2, app=Flask("any")).test_client()
+    assert client.post("/reports").status_code == 202
+    assert client.get("/nowhere").status_code == 404
+
+
+DJANGO = """
+import wsgiref.util
+import mockware
+from django.conf import settings
+from django.core.wsgi import get_wsgi_application
+
+settings.configure(ALLOWED_HOSTS=["*"], SECRET_KEY="x", ROOT_URLCONF=__name__)
+urlpatterns = []
+{line}
+for method, path in (("POST", "/reports"), ("GET", "/nowhere")):
+    environ = {{"REQUEST_METHOD": method, "PATH_INFO": path}}
+    wsgiref.util.setup_testing_defaults(environ)
+    application(environ, lambda status, headers: print(status))
+"""
+
+
+def test_django_is_wrapped_as_it_says(on: Path) -> None:
+    # In a process of its own, since Django's settings are those of a process.
+    done = subprocess.run(
+        [sys.executable, "-c", DJANGO.format(line=WRAPPING[3])],
+        cwd=on, env=environ(MOCKWARE="on", MOCKWARE_FILE="mocks.toml"), capture_output=True, text=True,
+        timeout=PATIENCE_S, check=False,
+    )  # fmt: skip
+    assert done.stdout == "202 Accepted\n404 Not Found\n", done.stderr
+
+
+def commands() -> list[str]:
+    """The commands in the text, a line each."""
+    return [" ".join(found.split()) for found in re.findall(r"`((?:mockware|MOCKWARE_FILE=)[^`]*)`", README)]
+
+
+def test_the_commands_of_the_text_are_those_that_are_run_here() -> None:
+    used = {word for command in commands() for word in re.findall(r"mockware (\w+) ", command)}
+    assert used == {"run", "schema", "check", "explain"}
+
+
+@pytest.mark.parametrize(
+    "command", [c for c in commands() if re.match(r"mockware (schema|check|explain) ", c)]
+)
+def test_a_command_of_the_text_does_what_it_says(command: str, on: Path) -> None:
+    ours = f"{sys.executable} -m mockware"
+    done = subprocess.run(
+        ["bash", "-c", command.replace("mockware", ours, 1)],
+        cwd=on, env=environ(), capture_output=True, text=True, timeout=PATIENCE_S, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    if "explain" in command:
+        assert "payments-down" in done.stdout
+    if "schema" in command:
+        assert (on / "mockware.schema.json").stat().st_size > 1000
+
+
+def test_the_rules_file_is_valid_and_names_the_schema_that_the_text_writes() -> None:
+    assert len(tomllib.loads(RULES)["rules"]) == 4
+    assert RULES.startswith("#:schema ./mockware.schema.json\n")
+
+
+def test_every_variable_of_the_environment_is_in_the_table() -> None:
+    from mockware import environment
+
+    read = set(re.findall(r'"(MOCKWARE(?:_[A-Z]+)?)"', Path(environment.__file__).read_text("utf-8")))
+    later = {"MOCKWARE_CONTROL", "MOCKWARE_STORE"}  # refused until there is something behind them
+    assert read - later <= set(re.findall(r"MOCKWARE(?:_[A-Z]+)?", README))
+
+
+def test_the_first_command_sets_up_and_runs_the_demo(tmp_path: Path) -> None:
+    clone = tmp_path / "mockware"
+    unwanted = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", ".hypothesis")
+    shutil.copytree(ROOT, clone, ignore=unwanted)
+    # `python3` is the Python of this run, and nothing of its own environment is there.
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python3").symlink_to(Path(sys.base_prefix, "bin", f"python3.{sys.version_info[1]}"))
+    path = os.pathsep.join([str(tmp_path / "bin"), os.environ["PATH"]])
+    demo = subprocess.Popen(
+        ["bash", "-c", DEMO_COMMAND],
+        cwd=clone, env=environ(PATH=path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        assert demo.stdout is not None
+        said = ""
+        while "Ctrl-C ends it" not in said:
+            line = demo.stdout.readline()
+            assert line, f"it ended: {said}"
+            said += line
+        (url,) = set(re.findall(r"http://127\.0\.0\.1:\d+", said))
+        assert httpx.post(f"{url}/reports").json() == {"status": "accepted", "task_id": "abc-123"}
+    finally:
+        os.killpg(demo.pid, signal.SIGINT)
+        demo.communicate(timeout=PATIENCE_S)
+
+
+def test_the_second_command_is_the_one_that_ci_runs() -> None:
+    assert TEST_COMMAND.strip() == "python3 tests"
+    assert "grep -qF 'python3 tests' README.md" in (ROOT / ".ci/run").read_text()
