@@ -224,7 +224,6 @@ def test_a_variable_that_is_set_to_nothing_is_not_set(folder: Path) -> None:
 
 
 def test_an_env_file_is_heeded(folder: Path) -> None:
-    pytest.importorskip("dotenv")
     (folder / "staging.env").write_text("MOCKWARE=gone\nMOCKWARE_FILE=mocks.toml\n")
     (folder / "more.toml").write_text('[[rules]]\nname = "more"\nmatch = "/more"\n')
     arguments = ("--env-files", "staging.env", "--rules", "more.toml")

@@ -42,7 +42,16 @@ class ASGIMockMiddleware:
     Response extension or else by close code 1008. Raises ConfigError, TypeError for a WSGI app.
     """
 
-    __slots__ = ("_always_scans", "_asked_at_once", "_find", "_snapshot", "_status_field", "_telling", "app")
+    __slots__ = (
+        "__weakref__",
+        "_always_scans",
+        "_asked_at_once",
+        "_find",
+        "_snapshot",
+        "_status_field",
+        "_telling",
+        "app",
+    )
 
     app: ASGIApp
     _always_scans: bool

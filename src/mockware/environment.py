@@ -1,7 +1,7 @@
 """What the environment says: whether mockware is on, why, and where its rules are.
 
 Law: this is all that runs while mockware is off, so it imports nothing that costs, opens no file, and
-knows no rule. The environment is an argument; nobody else in the package reads `os.environ`.
+knows no rule. The environment is an argument; nobody below the commands reads `os.environ` elsewhere.
 """
 
 from __future__ import annotations

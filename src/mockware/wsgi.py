@@ -32,7 +32,16 @@ class WSGIMockMiddleware:
     holds the thread that serves the request. Raises ConfigError, TypeError for an ASGI app.
     """
 
-    __slots__ = ("_asked_at_once", "_decodes", "_find", "_heeds_baggage", "_snapshot", "_trigger_keys", "app")
+    __slots__ = (
+        "__weakref__",
+        "_asked_at_once",
+        "_decodes",
+        "_find",
+        "_heeds_baggage",
+        "_snapshot",
+        "_trigger_keys",
+        "app",
+    )
 
     app: WSGIApplication
     _asked_at_once: Mapping[str, Response]
