@@ -8,6 +8,7 @@ import importlib
 import inspect
 import subprocess
 import sys
+import warnings
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
 
@@ -399,7 +400,9 @@ def whitenoise() -> Any:
 
 
 def pyramid() -> Any:
-    config = importlib.import_module("pyramid.config")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it still asks for pkg_resources, which says that it will go
+        config = importlib.import_module("pyramid.config")
     return config.Configurator().make_wsgi_app()
 
 
