@@ -17,6 +17,7 @@ FLOORS = {
     "exceptions": 0,
     "interfaces": 0,
     "messages": 0,
+    "nesting": 0,
     "statuses": 0,
     "terminal": 0,
     # one thing each, of those values

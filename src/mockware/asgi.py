@@ -17,6 +17,7 @@ from .installation import snapshot_for
 from .interfaces import check_interface
 from .logs import log_mock, logger
 from .messages import NOT_ON_HTTP_2, BodyNeeded, Passthrough, Request, Response
+from .nesting import let_through, let_through_by
 from .waiting import place_to_sleep, sleep, sleep_while_connected, too_many_sleepers
 
 if TYPE_CHECKING:
@@ -149,12 +150,14 @@ class ASGIMockMiddleware:
         expects = (
             scope.get("http_version") == "1.1" and (request.header("expect") or "").lower() == "100-continue"
         )
-        decision = self._snapshot.decide(request, candidates)
+        mark = scope["headers"]
+        outer = let_through_by(mark)
+        decision = self._snapshot.decide(request, candidates, outer=outer)
         if isinstance(decision, BodyNeeded):
             if scope["type"] == "http":
                 receive = await buffer(request, receive)
                 expects = False
-            decision = self._snapshot.decide(request, candidates, resume=decision)
+            decision = self._snapshot.decide(request, candidates, resume=decision, outer=outer)
         if isinstance(decision, Response):
             return await self._reply(scope, receive, send, path, decision, expects=expects)
         if isinstance(decision, Passthrough) and decision.delay_s:
@@ -164,7 +167,8 @@ class ASGIMockMiddleware:
             if not granted:
                 refusal = too_many_sleepers("passthrough", request.method)
                 return await self._reply(scope, receive, send, path, refusal, expects=expects)
-        return await self.app(scope, receive, send)
+        with let_through(mark, by=self._snapshot):
+            return await self.app(scope, receive, send)
 
     async def _reply(
         self,
@@ -181,7 +185,8 @@ class ASGIMockMiddleware:
         `expects`: the client holds the body back until it is told to go on, and nothing was read yet.
         """
         if scope["type"] == "websocket":
-            await receive()  # websocket.connect
+            if (await receive())["type"] != "websocket.connect":
+                return
         elif not expects:
             drained = drain(receive)
             if drained is not True and not (drained and await drained):

@@ -1,7 +1,9 @@
 """A request's body: drained before a mock is sent, or read for a condition and then replayed.
 
 Law: whoever reads a body here leaves none of it behind on the connection, and whoever is handed it on
-gets the same bytes in the same pieces. Reading has an end: so many bytes, so much time.
+gets the same bytes in the same pieces. Reading has an end: so many bytes, and for what is thrown away so
+much time. A condition waits for its body as long as the app would have, since a pending `receive()` cannot
+be given up without losing an event.
 Why drain: eight of the ten usual servers reset or corrupt the connection otherwise (design, section 5).
 """
 
@@ -31,6 +33,8 @@ MAX_BUFFERED_EVENTS = 10_000
 MAX_DRAINED_BYTES = 64 * 1024 * 1024
 MAX_DRAINING_S = 30.0
 _PIECE_BYTES = 64 * 1024
+# What servers raise for a connection that is lost, and for chunks that are none (cheroot).
+_READ_ERRORS = (OSError, ValueError)
 
 
 # ASGI
@@ -152,8 +156,8 @@ def drain_input(environ: dict[str, Any]) -> None:
     while True:
         try:
             piece = stream.read(left if left < _PIECE_BYTES else _PIECE_BYTES)
-        except OSError:
-            return  # the client has gone; the server will find out by itself when it sends
+        except _READ_ERRORS:
+            return  # the client has gone, or sends no body; the server finds out by itself
         left -= len(piece)
         if not left or not piece:
             return
@@ -175,16 +179,24 @@ def buffer_input(request: Request, environ: dict[str, Any]) -> None:
         return
     wanted = MAX_BUFFERED_BYTES + 1 if length is None else length
     pieces: list[bytes] = []
-    while wanted > 0 and (piece := stream.read(min(wanted, _PIECE_BYTES))):
-        pieces.append(piece)
-        wanted -= len(piece)
+    broken: Exception | None = None
+    try:
+        while wanted > 0 and (piece := stream.read(min(wanted, _PIECE_BYTES))):
+            pieces.append(piece)
+            wanted -= len(piece)
+    except _READ_ERRORS as error:
+        broken = error
     body = b"".join(pieces)
+    if broken is not None:
+        environ["wsgi.input"] = _Replay(body, _BrokenStream(broken))
+        return
     if len(body) > MAX_BUFFERED_BYTES:
         environ["wsgi.input"] = _Replay(body, stream)
         return
     environ["wsgi.input"] = io.BytesIO(body)
     # One that broke off is not the body that was announced.
-    if length is None or len(body) == length:
+    announced = environ.get("CONTENT_LENGTH") or ""
+    if len(body) == length or (length is None and announced in ("", str(len(body)))):
         request.body = body
 
 
@@ -198,13 +210,25 @@ def _content_length(environ: dict[str, Any]) -> int | None:
     return int(declared) if len(declared) < 20 and declared.isascii() and declared.isdigit() else 0
 
 
+class _BrokenStream:
+    """What is behind the bytes that came of a stream that broke: the error, for whoever reads on."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def read(self, size: int = -1) -> bytes:
+        raise self._error
+
+    readline = read
+
+
 class _Replay:
     """What was read of a stream, then the rest of it: the input that PEP 3333 asks for, and no more.
 
     Not an `io.BufferedReader`, which would read on ahead of the app, and so wait for what nobody wants yet.
     """
 
-    def __init__(self, start: bytes, stream: InputStream) -> None:
+    def __init__(self, start: bytes, stream: InputStream | _BrokenStream) -> None:
         self._start = io.BytesIO(start)
         self._stream = stream
 

@@ -103,33 +103,47 @@ class Snapshot:
         self._by_name = MappingProxyType({rule.name: rule for rule in self.rules})
         self._clock = clock
         self._chance = chance
+        self._declared = configuration.entries
+        self._compared: tuple[Snapshot, bool] = (self, True)
         self._replies_to_triggers: dict[int, Response] = {}
         self.at_once: Mapping[str, Response] = {}
         if self.triggers is not None and self.triggers.ask_nothing:
             self.at_once = {
-                str(code): self._reply_to_trigger(code)
+                str(code): self._reply_to_trigger(code, self.triggers)
                 for code in CATALOGUE
                 if self.triggers.statuses is None or code in self.triggers.statuses
             }
 
     def decide(
-        self, request: Request, candidates: Sequence[CompiledRule], *, resume: BodyNeeded | None = None
+        self,
+        request: Request,
+        candidates: Sequence[CompiledRule],
+        *,
+        resume: BodyNeeded | None = None,
+        outer: Snapshot | None = None,
     ) -> Decision:
         """What becomes of a request whose path has these candidates.
 
         After `BodyNeeded`, ask once more with it as `resume`, `request.body` being the body, or None where
-        that is too long.
+        that is too long. `outer`: by whose rules it was let through already.
         """
+        if outer is not None and self._repeats(outer):
+            return PASSTHROUGH
         if candidates and candidates[0] is self.untouchable:
             return PASSTHROUGH
         trigger = self.triggers.read(request) if self.triggers else None
         if isinstance(trigger, Response):
             return trigger.to(request.method)
         delay_s = None
-        if trigger is not None:
-            if trigger.choices or trigger.name is not None:
-                return self._triggered(trigger, request)
-            delay_s = trigger.delay_s
+        if trigger is not None and self.triggers is not None:
+            if outer is not None and outer.triggers is not None:
+                # It has drawn `passthrough`, or waited.
+                if trigger.choices:
+                    return PASSTHROUGH
+            elif trigger.choices or trigger.name is not None:
+                return self._triggered(trigger, request, self.triggers)
+            else:
+                delay_s = trigger.delay_s
         for i in range(resume.at if resume else 0, len(candidates)):
             rule = candidates[i]
             if rule.difference(request) is not None or self.is_expired(rule):
@@ -147,31 +161,36 @@ class Snapshot:
     def is_expired(self, rule: CompiledRule) -> bool:
         return rule.expires_at is not None and self._clock() >= rule.expires_at
 
-    def _triggered(self, trigger: Trigger, request: Request) -> Decision:
+    def _repeats(self, outer: Snapshot) -> bool:
+        """Whether the rules are the same; compared once."""
+        if self._compared[0] is not outer:
+            self._compared = outer, self._declared == outer._declared
+        return self._compared[1]
+
+    def named(self, name: str) -> CompiledRule | None:
+        """The rule of this name, as it was declared or as X-Mock-Rule shows it."""
+        return self._by_name.get(name) or self._by_name.get(unquote(name))
+
+    def _triggered(self, trigger: Trigger, request: Request, triggers: Triggers) -> Decision:
         if trigger.choices:
             status = draw(trigger.choices, self._chance())
             if status is None:
                 return Passthrough(trigger.delay_s or 0.0)
-            return self._reply_to_trigger(status).to(request.method).after(trigger.delay_s or 0.0)
+            return self._reply_to_trigger(status, triggers).to(request.method).after(trigger.delay_s or 0.0)
         name = (trigger.name or "").strip(" \t")
-        # X-Mock-Rule shows a name percent-encoded where it is not ASCII.
-        rule = self._by_name.get(name) or self._by_name.get(unquote(name))
+        rule = self.named(name)
         if rule is not None and rule.on and not self.is_expired(rule):
             return rule.answer(request, trigger.delay_s, self._chance)
         if rule is None:
             reason = f"no rule has this name{did_you_mean(name, self._by_name)}"
         else:
             reason = "this rule has expired" if rule.on else "this rule is off"
-        return self._refusal(name, reason).to(request.method)
+        return triggers.refusal(triggers.fields.name, name, reason).to(request.method)
 
-    def _refusal(self, name: str, reason: str) -> Response:
-        triggers = self.triggers or Triggers()
-        return triggers.refusal(triggers.fields.name, name, reason)
-
-    def _reply_to_trigger(self, status: int) -> Response:
+    def _reply_to_trigger(self, status: int, triggers: Triggers) -> Response:
         """At most 400 statuses can be asked for, so that each is built once and kept."""
         reply = self._replies_to_triggers.get(status)
         if reply is None:
-            vary = self.triggers.fields.status if self.triggers else ""
-            reply = self._replies_to_triggers[status] = build_reply(status, rule=RULE_NAME, vary=vary)
+            reply = build_reply(status, rule=RULE_NAME, vary=triggers.fields.status)
+            self._replies_to_triggers[status] = reply
         return reply

@@ -38,6 +38,9 @@ class Environment(NamedTuple):
     key: str = ""
     service: str = ""
 
+    def __repr__(self) -> str:
+        return f"<Environment: {self.why}>"  # whatever is logged, the key is not
+
 
 def read_environment(environ: Mapping[str, str] | None = None, *, enabled: bool | None = None) -> Environment:
     """`enabled` overrides `MOCKWARE`, but not the guard against production.
@@ -67,6 +70,10 @@ def read_environment(environ: Mapping[str, str] | None = None, *, enabled: bool 
         problems.append(Problem("MOCKWARE_STORE", "no such store; allowed: memory:", value=quoted(store)))
     if environ.get("MOCKWARE_CONTROL"):
         problems.append(Problem("MOCKWARE_CONTROL", "this version has no control page; unset the variable"))
+    key = environ.get("MOCKWARE_KEY", "")
+    if not key.isprintable() or key.strip() != key:
+        allowed = "a key that no header can carry; allowed: printable characters, without blanks at the ends"
+        problems.append(Problem("MOCKWARE_KEY", allowed))
     service = environ.get("MOCKWARE_SERVICE", "").strip()
     if service and not _SERVICE.fullmatch(service):
         allowed = "a name in `baggage` is made of letters, digits, `.`, `_` and `-`"
@@ -79,6 +86,6 @@ def read_environment(environ: Mapping[str, str] | None = None, *, enabled: bool 
         selected=selected,
         files=tuple(filter(None, environ.get("MOCKWARE_FILE", "").split(os.pathsep))),
         short_rules=environ.get("MOCKWARE_RULES", ""),
-        key=environ.get("MOCKWARE_KEY", ""),
+        key=key,
         service=service,
     )

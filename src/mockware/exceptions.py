@@ -16,8 +16,9 @@ from typing import NamedTuple
 MAX_QUOTED_CHARS = 64
 # Ten thousand rules have ten thousand names; a screenful is read, the rest is scrolled past.
 MAX_LISTED = 20
-# Comparing takes some 10 microseconds a name, and a request with a wrong name waits for it.
-MAX_COMPARED = 1000
+# Comparing takes up to 50 microseconds a name of this length, and a request with a wrong name waits for it.
+MAX_COMPARED = 100
+MAX_COMPARED_CHARS = 64
 
 
 class _Short(Repr):
@@ -104,12 +105,15 @@ def did_you_mean(word: str, known: Collection[str]) -> str:
     from difflib import get_close_matches
 
     # A word longer than any key or name has no near one, and comparing takes quadratic time.
-    compared = islice(known, MAX_COMPARED)
-    near = get_close_matches(word.lower(), list(compared), n=1) if len(word) <= 2 * MAX_QUOTED_CHARS else ()
+    near = ""
+    if len(word) <= MAX_COMPARED_CHARS:
+        alike = (name for name in known if abs(len(name) - len(word)) <= len(word) // 3 + 1)
+        by_letters = {name.lower(): name for name in islice(alike, MAX_COMPARED)}
+        near = by_letters[found[0]] if (found := get_close_matches(word.lower(), by_letters, n=1)) else ""
     shown = ", ".join(_one_line(name) for name in islice(known, MAX_LISTED))
     more = f" and {len(known) - MAX_LISTED} more" if len(known) > MAX_LISTED else ""
     return (
-        f"; did you mean `{_one_line(near[0])}`? Allowed: {shown}{more}"
+        f"; did you mean `{_one_line(near)}`? Allowed: {shown}{more}"
         if near
         else f"; allowed: {shown or 'none'}{more}"
     )

@@ -19,7 +19,7 @@ from .config import Configuration
 from .engine import Snapshot
 from .environment import Environment
 from .exceptions import quoted
-from .messages import BodyNeeded, Decision, Request, Response
+from .messages import TOKEN, BodyNeeded, Decision, Request, Response
 from .paths import PathTemplate
 from .review import rule_labels
 from .rules import Delay
@@ -30,7 +30,7 @@ MAX_MISSES = 20
 # How many are compared at length with the path, once the cheap comparison has ranked all of them.
 _RANKED_CLOSELY = 5 * MAX_MISSES
 
-_METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 9.1, a token
+_METHOD = re.compile(TOKEN)
 _SURE = 1.0
 THE_APP = "the app"
 
@@ -149,7 +149,9 @@ class _Explainer:
             return self._explanation([_answer(who, _SURE, Delay(), self._decide())], notes, _TRIGGER_FIRST)
         if trigger is not None:
             if trigger.choices or trigger.name is not None:
-                return self._explanation(list(self._triggered(trigger)), notes, _TRIGGER_FIRST)
+                named = [] if trigger.choices else self._named(trigger)
+                answers = list(self._triggered(trigger, named))
+                return self._explanation(answers, notes, _TRIGGER_FIRST, answering=named)
             delay = Delay(trigger.delay_s or 0.0, trigger.delay_s or 0.0)
             notes.append(f"{self._fields.delay} replaces the delay")
         answers, numbers = self._by_rules(delay)
@@ -191,7 +193,16 @@ class _Explainer:
             passed_over.append(probability)  # the least that is not below it
         return [*answers, _app(left, delay or Delay())], numbers
 
-    def _triggered(self, trigger: Trigger) -> Iterator[Answer]:
+    def _named(self, trigger: Trigger) -> list[int]:
+        """The number of the rule that a trigger names, if it may answer."""
+        rule = self._snapshot.named((trigger.name or "").strip(" \t"))
+        return [
+            number
+            for number, known in enumerate(self._snapshot.rules)
+            if known is rule and known.on and not self._expired[number]
+        ]
+
+    def _triggered(self, trigger: Trigger, named: Sequence[int]) -> Iterator[Answer]:
         delay = Delay(trigger.delay_s or 0.0, trigger.delay_s or 0.0)
         if trigger.choices:
             total = sum(choice.weight for choice in trigger.choices)
@@ -202,15 +213,12 @@ class _Explainer:
                     yield _answer("the trigger", choice.weight / total, delay, decision)
                 before += choice.weight
             return
-        name = (trigger.name or "").strip(" \t")
-        names = [entry.name for entry in self._configuration.entries]
-        number = names.index(name) if name in names else None
         decision = self._decide()
-        if number is None or not self._configuration.entries[number].on or self._expired[number]:
+        if not named:
             yield _answer("the trigger is refused, and its refusal", _SURE, Delay(), decision)
             return
-        delays = self._configuration.entries[number].rule.delays if trigger.delay_s is None else delay
-        yield _answer(f"{self._called(number)}, named by the trigger,", _SURE, delays, decision)
+        delays = self._configuration.entries[named[0]].rule.delays if trigger.delay_s is None else delay
+        yield _answer(f"{self._called(named[0])}, named by the trigger,", _SURE, delays, decision)
 
     def _unheeded(self) -> Iterator[str]:
         """Why a trigger that the request carries is as if absent."""

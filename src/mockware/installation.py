@@ -1,7 +1,7 @@
 """What wrapping an app comes to: nothing, or a snapshot of the rules.
 
 Law: the environment is read here, once, when an app is wrapped; the line that says what came of it is
-logged here. While off, nothing else of mockware is imported.
+logged here. While off, neither the rules nor what validates them is imported.
 """
 
 from __future__ import annotations

@@ -21,10 +21,16 @@ HOP_BY_HOP = frozenset(
 )
 NOT_ON_HTTP_2 = frozenset(("connection", "keep-alive", "proxy-connection", "te", "upgrade"))
 
+# The characters of methods and field names, as a part of an expression (RFC 9110 section 5.6.2).
+TOKEN = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - no password
+
 
 class _Missing:
     def __repr__(self) -> str:
         return "nothing"
+
+    def __reduce__(self) -> str:
+        return "MISSING"  # a copy is the same one: it is told by identity
 
 
 _UNPARSED = object()

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from .messages import Response
+from .messages import TOKEN, Response
 from .statuses import required_headers, status_for
 
 # The server's business (Date, Server), computed here (Content-Length), or ruled out by the way that the
@@ -26,7 +26,7 @@ RESERVED_HEADERS = frozenset(
 # 304 it would have to be the length of the 200 that nobody knows here.
 _WITHOUT_LENGTH = frozenset((204, 304))
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
+_TOKEN = re.compile(TOKEN)
 # Visible characters and obs-text, with blanks between: RFC 9110 section 5.5. It allows tabs too, which
 # PEP 3333 forbids.
 _FIELD_VALUE = re.compile(r"(?:[\x21-\x7e\x80-\xff]++(?: ++(?=[\x21-\x7e\x80-\xff]))?)*")

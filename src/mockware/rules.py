@@ -7,6 +7,7 @@ rule matches a request if there is no difference between the two, and `differenc
 
 from __future__ import annotations
 
+import json
 import mimetypes
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +35,7 @@ from . import schemas
 from .conditions import Condition, Conditions, Difference
 from .durations import parse_delay
 from .exceptions import ConfigError
-from .messages import MISSING, Request, Response
+from .messages import MISSING, TOKEN, Request, Response
 from .paths import PathTemplate
 from .replies import Content, build_reply, check_header, check_header_name
 from .statuses import status_for
@@ -44,7 +45,7 @@ from .validation import findings
 # test large downloads wants a real file server.
 MAX_FILE_BYTES = 16 * 1024 * 1024
 
-_METHODS = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:,[!#$%&'*+.^_`|~0-9A-Za-z-]+)*")
+_METHODS = re.compile(f"{TOKEN}(?:,{TOKEN})*")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MEDIA_TYPES = mimetypes.MimeTypes()  # the built-in table only: the same answer on every machine
 
@@ -76,6 +77,11 @@ def parse_match(text: str) -> Match:
     if not methods:
         return Match(None, template)
     names = frozenset(methods.upper().split(","))
+    for name in names:
+        if name.isdigit():
+            raise ValueError(
+                f"{name} is no method; a status stands by itself, and in MOCKWARE_RULES at the end"
+            )
     return Match(names | {"HEAD"} if "GET" in names else names, template)
 
 
@@ -128,7 +134,7 @@ def _check_expires(declared: object) -> datetime | None:
         return None
     if isinstance(declared, str):
         try:
-            declared = datetime.fromisoformat(declared)
+            declared = datetime.fromisoformat(declared.upper())  # RFC 3339 section 5.6: `t` and `z` will do
         except ValueError:
             declared = None
     if not isinstance(declared, datetime):
@@ -160,6 +166,14 @@ def _check_spellings(declared: Mapping[str, object]) -> None:
         raise ValueError("two spellings of one field; a field's name has no case")
 
 
+def _no_type_without_content(headers: Mapping[str, Any], info: ValidationInfo) -> Mapping[str, Any]:
+    # On a 304 it would be about the stored response; wsgiref.validate refuses both.
+    status = info.data.get("status")
+    if status in (204, 304) and any(name.lower() == "content-type" for name in headers):
+        raise ValueError(f"a {status} has no content, and so no Content-Type")
+    return headers
+
+
 def _check_header_name(name: str) -> None:
     check_header(name, "")
 
@@ -167,6 +181,11 @@ def _check_header_name(name: str) -> None:
 def _check_json(declared: Any) -> None:
     if declared is not MISSING:
         Content.from_json(declared)
+
+
+def _as_json(declared: Any) -> Any:
+    """What the same value is in a request: a tuple, say, would equal no list."""
+    return declared if declared is MISSING else json.loads(Content.from_json(declared).body)
 
 
 def _one_body(declared: Any, info: ValidationInfo) -> Any:
@@ -195,6 +214,8 @@ def _resolved_file(declared: Any, info: ValidationInfo) -> Path | None:
     try:
         path = (folder or Path()).joinpath(declared).resolve()
         size = path.stat().st_size if path.is_file() else None
+        if size is not None:
+            path.open("rb").close()
     except (OSError, RuntimeError) as error:  # RuntimeError: a link to itself, before Python 3.13
         reason = getattr(error, "strerror", None) or error
         raise ValueError(f"this file cannot be read: {reason}") from None
@@ -244,7 +265,9 @@ class When:
     cookies: Annotated[dict[str, _Condition], WithJsonSchema(schemas.CONDITIONS)] = Field(
         default_factory=dict, description="By cookie name."
     )
-    json: Any = Field(default_factory=_absent, description="A deep subset of the request's JSON body.")
+    json: Annotated[Any, AfterValidator(_as_json)] = Field(
+        default_factory=_absent, description="A deep subset of the request's JSON body."
+    )
 
     def compiled(self) -> Conditions:
         return Conditions(
@@ -295,6 +318,7 @@ class Rule:
     status: StatusCode | None = Field(default=None, description="202 if absent.")
     headers: Annotated[
         dict[HeaderName, Annotated[Any, AfterValidator(_check_header_value)]],
+        AfterValidator(_no_type_without_content),
         WithJsonSchema(schemas.REPLY_HEADERS),
     ] = Field(default_factory=dict, description="Fields of the response; a list repeats its field.")
     json: Annotated[Any, AfterValidator(_one_body), checked(_check_json)] = Field(

@@ -12,10 +12,10 @@ import json
 from typing import Any
 
 from .durations import DURATION_HINT, MAX_DELAY_S
+from .messages import TOKEN
 from .replies import RESERVED_HEADERS
 from .statuses import CATALOGUE
 
-_NAME = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110 section 5.6.2
 _END = r"(?!\n)$"  # in Python, `$` alone lets a newline slip in
 _DECIMALS = r"(\.[0-9]{1,9})?"
 _NO_DECIMALS = r"(\.0{1,9})?"
@@ -26,15 +26,15 @@ def _any_case(words: str) -> str:
     return "".join(f"[{c.upper()}{c.lower()}]" if c.isalpha() else c for c in words)
 
 
-MATCH = {"type": "string", "pattern": rf"^\s*({_NAME}(,{_NAME})*\s*)?/[^?#]*{_END}"}
+MATCH = {"type": "string", "pattern": rf"^\s*({TOKEN}(,{TOKEN})*\s*)?/[^?#]*{_END}"}
 PATH = {"type": "string", "pattern": f"^/[^?#]*{_END}"}
 PREFIX = {"type": "string", "pattern": "^/"}
 WORD = {"type": "string", "pattern": f"^(?!({_any_case('on|off')})$)[A-Za-z0-9][A-Za-z0-9._-]{{0,63}}{_END}"}
 
-REQUEST_HEADER_NAME = {"type": "string", "pattern": f"^{_NAME}{_END}"}
+REQUEST_HEADER_NAME = {"type": "string", "pattern": f"^{TOKEN}{_END}"}
 REPLY_HEADER_NAME = {
     "type": "string",
-    "pattern": f"^(?!({_any_case('|'.join(sorted(RESERVED_HEADERS)))})$){_NAME}{_END}",
+    "pattern": f"^(?!({_any_case('|'.join(sorted(RESERVED_HEADERS)))})$){TOKEN}{_END}",
 }
 _FIELD_VALUE = {
     "type": ["string", "integer"],
@@ -138,6 +138,14 @@ RULE: dict[str, Any] = {
         {
             "if": _given("status", {"enum": _WITHOUT_BODY}),
             "then": {"properties": {"json": False, "text": _NULL, "file": _NULL}},
+        },
+        {
+            "if": _given("status", {"enum": [204, 304]}),
+            "then": {
+                "properties": {
+                    "headers": {"propertyNames": {"not": {"pattern": f"^{_any_case('content-type')}{_END}"}}}
+                }
+            },
         },
         {"if": {"required": ["json"]}, "then": {"properties": {"text": _NULL, "file": _NULL}}},
         {"if": _given("text", {"type": "string"}), "then": {"properties": {"file": _NULL}}},

@@ -16,6 +16,7 @@ from .installation import snapshot_for
 from .interfaces import check_interface
 from .logs import log_mock, logger
 from .messages import HOP_BY_HOP, BodyNeeded, Passthrough, Request, Response
+from .nesting import let_through, let_through_by
 from .waiting import place_to_sleep, too_many_sleepers
 
 if TYPE_CHECKING:
@@ -127,10 +128,11 @@ class WSGIMockMiddleware:
                 return _reply(environ, start_response, path, response)
             candidates = ()
         request = _EnvironRequest(environ, path)
-        decision = self._snapshot.decide(request, candidates)
+        outer = let_through_by(environ.get("wsgi.input"))
+        decision = self._snapshot.decide(request, candidates, outer=outer)
         if isinstance(decision, BodyNeeded):
             buffer_input(request, environ)
-            decision = self._snapshot.decide(request, candidates, resume=decision)
+            decision = self._snapshot.decide(request, candidates, resume=decision, outer=outer)
         # Once only: a second read waits for ever on a server whose input is the bare socket.
         if isinstance(decision, Response):
             drain_input(environ)
@@ -145,7 +147,8 @@ class WSGIMockMiddleware:
                     decision = too_many_sleepers("passthrough", request.method)
         if isinstance(decision, Response):
             return _reply(environ, start_response, path, decision)
-        return self.app(environ, start_response)
+        with let_through(environ.get("wsgi.input"), by=self._snapshot):
+            return self.app(environ, start_response)
 
     def _asked_for(self, environ: WSGIEnvironment) -> Response | None:
         """The reply that is ready for the usual trigger, which names a status and nothing else."""
