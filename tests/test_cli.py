@@ -203,7 +203,8 @@ def test_two_files_are_one_configuration(tmp_path: Path, capsys: Captured) -> No
     assert main(["check", "a.toml"]) == main(["check", "b.toml"]) == 0
     capsys.readouterr()
     assert main(["check", "a.toml", "b.toml"]) == 1
-    assert "b.toml: `name` = x: two rules have this name; the other is in a.toml" in capsys.readouterr().err
+    said = "b.toml, rule 1: `name` = 'x': two rules have this name; the other is rule 1 of a.toml\n"
+    assert said in capsys.readouterr().err
 
 
 def test_warnings_are_told_and_fail_only_if_strict(tmp_path: Path, capsys: Captured) -> None:

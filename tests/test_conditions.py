@@ -203,6 +203,9 @@ def test_an_expression_that_can_take_exponential_time_is_refused_with_a_way_out(
         "a*a*" + "(?:a|aa)" * 4 + "b",
         "(?>a*a*a*b)",  # what is inside is not taken back once it is read, but it may never be
         r"(a*)(a*)\1x",
+        "(?:(?!.*?.*?x).)*+z",  # what is inside is tried anew each time
+        "(?:a(?!(.*)(.*)x))*+z",
+        "(?:(?>a*a*|b)c)*",
     ],
     ids=lambda pattern: pattern[:16],
 )
@@ -250,6 +253,9 @@ def test_an_expression_never_sees_a_value_longer_than_the_bound() -> None:
     assert at_most.holds(["a" * MAX_REGEX_CHARS])
     assert not at_most.holds(["a" * (MAX_REGEX_CHARS + 1)])
     assert at_most.holds(["a" * (MAX_REGEX_CHARS + 1), "a"])
+    half = "b" * (MAX_REGEX_CHARS // 2)
+    assert at_most.holds([half, "a" * (MAX_REGEX_CHARS // 2)])
+    assert not at_most.holds([half, half, "a"]), "all values of a name count together"
 
 
 def test_the_bound_on_expressions_does_not_limit_plain_comparisons() -> None:

@@ -1108,8 +1108,28 @@ def test_two_rules_of_one_name_in_one_file_are_refused(tmp_path: Path) -> None:
     rules = [{"match": "/a", "name": "down"}, {"match": "/b", "name": "down"}]
     path = write(tmp_path, "toml", {"rules": rules})
     (problem,) = load_problems(path)
-    assert (problem.source, problem.key, problem.value) == (str(path), "name", "down")
-    assert problem.message == f"two rules have this name; the other is in {path}"
+    assert (problem.source, problem.rule, problem.key, problem.value) == (
+        str(path),
+        "rule 2",
+        "name",
+        "'down'",
+    )
+    assert problem.message == "two rules have this name; the other is rule 1"
+
+
+def test_two_rules_of_one_name_are_told_beside_everything_else_that_is_wrong(tmp_path: Path) -> None:
+    rules = [{"match": "/a", "name": "down"}, {"match": "b"}, {"match": "/c", "name": "down"}]
+    path = write(tmp_path, "toml", {"rules": rules})
+    assert [(problem.rule, problem.key) for problem in load_problems(path)] == [
+        ("rule 2 'b'", "match"),
+        ("rule 3", "name"),
+    ]
+
+
+def test_a_file_that_is_named_twice_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, "toml", {"rules": [{"match": "/a", "name": "down"}]})
+    (problem,) = load_problems([path], MOCKWARE_FILE=str(path))
+    assert str(problem) == f"{path}: named twice; each file counts once, in its first place"
 
 
 def test_two_rules_of_one_name_in_two_sources_are_refused_with_both_sources(tmp_path: Path) -> None:
@@ -1117,8 +1137,8 @@ def test_two_rules_of_one_name_in_two_sources_are_refused_with_both_sources(tmp_
     two = write(tmp_path, "json", {"rules": [{"match": "/b", "name": "down"}]})
     problems = load_problems([two, Rule("/c", name="down")], MOCKWARE_FILE=str(one))
     assert [(problem.source, problem.message) for problem in problems] == [
-        (str(two), f"two rules have this name; the other is in {one}"),
-        ("rules=", f"two rules have this name; the other is in {two}"),
+        (str(two), f"two rules have this name; the other is rule 1 of {one}"),
+        ("rules=", f"two rules have this name; the other is rule 1 of {one}"),
     ]
 
 

@@ -183,14 +183,31 @@ def test_while_on_every_variable_is_handed_on() -> None:
         MOCKWARE="on",
         MOCKWARE_FILE=os.pathsep.join(["a.toml", "", "b c.yaml"]),
         MOCKWARE_RULES="/a 202",
-        MOCKWARE_KEY=" s3cret ",
+        MOCKWARE_KEY="s3 cret",
         MOCKWARE_SERVICE=" orders ",
         MOCKWARE_STORE="memory:",
     )
     assert environment.files == ("a.toml", "b c.yaml")
     assert environment.short_rules == "/a 202"
-    assert environment.key == " s3cret "
+    assert environment.key == "s3 cret"
     assert environment.service == "orders"
+
+
+@pytest.mark.parametrize("key", ["s3cret\n", " s3cret", "s3cret ", "s3\x00cret", "s3\tcret"])
+def test_a_key_that_no_header_can_carry_is_refused_unseen(key: str) -> None:
+    with pytest.raises(ConfigError, match="MOCKWARE_KEY: a key that no header can carry") as refused:
+        on(MOCKWARE="on", MOCKWARE_KEY=key)
+    assert "cret" not in str(refused.value)
+
+
+def test_what_is_shown_of_the_environment_has_no_key_in_it() -> None:
+    assert repr(on(MOCKWARE="on", MOCKWARE_KEY="s3cret")) == "<Environment: MOCKWARE=on>"
+
+
+@pytest.mark.parametrize("enabled", ["off", "", 0, 1, []])
+def test_what_is_neither_true_nor_false_does_not_turn_it_on(enabled: Any) -> None:
+    with pytest.raises(TypeError, match=r"enabled= takes True, False, or None"):
+        read_environment({}, enabled=enabled)
 
 
 def test_while_on_what_is_not_set_is_empty() -> None:

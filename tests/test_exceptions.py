@@ -139,6 +139,11 @@ def test_the_case_of_a_wrong_word_does_not_hide_the_nearest() -> None:
     assert did_you_mean("STATUS", ["match", "status"]).startswith("; did you mean `status`?")
 
 
+def test_the_case_of_neither_side_matters() -> None:
+    assert did_you_mean("POST /job", ["POST /jobs"]) == "; did you mean `POST /jobs`? Allowed: POST /jobs"
+    assert did_you_mean("qa-team", ["QA-TEAMS"]) == "; did you mean `QA-TEAMS`? Allowed: QA-TEAMS"
+
+
 def test_where_nothing_is_allowed_the_message_says_none() -> None:
     assert did_you_mean("status", []) == "; allowed: none"
 

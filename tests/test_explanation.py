@@ -304,6 +304,12 @@ def test_a_rule_that_is_off_but_on_the_path_is_among_the_nearest() -> None:
     assert found.misses[0].label == "rule 101 'x' of rules="
 
 
+def test_a_rule_that_is_named_percent_encoded_is_the_one_that_answers() -> None:
+    found = explained("/x", Rule("GET /caf\u00e9", status=503), headers=["X-Mock-Name: GET /caf%C3%A9"])
+    assert answers(found) == [("rule 1 'GET /caf\\xe9' of rules=, named by the trigger,", 1, 503)]
+    assert found.misses == []
+
+
 # All of it, held against the engine
 
 

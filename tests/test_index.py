@@ -182,6 +182,22 @@ FAMILIES: dict[str, tuple[Callable[[int], str], list[str]]] = {
     "both edges": (lambda i: f"/f/p-{{name}}-{i:05}", ["/f/p-a-00007", "/f/p-a-x", "/f/a"]),
     "an inner literal": (lambda i: f"/f/{{a}}-{i:05}-{{b}}", ["/f/x-00007-y", "/f/x-y-z", "/f/a"]),
     "an inner segment": (lambda i: f"/{{a:path}}/r{i:05}/{{b:path}}", ["/x/r00007/y", "/x/y/z", "/f"]),
+    "an ending and a literal between": (
+        lambda i: f"/f/{{name}}-{i:05}-{{a}}.json",
+        ["/f/a-00007-x.json", "/f/a-x-x.json", "/f/a.json"],
+    ),
+    "a beginning and a literal between": (
+        lambda i: f"/v{{a}}.{i:05}.{{b}}/x",
+        ["/v1.00007.2/x", "/v1.x.2/x", "/v/x"],
+    ),
+    "a literal in common and one between": (
+        lambda i: f"/{{a}}-common-{{b}}-x{i:05}-{{name}}",
+        ["/q-common-w-x00007-e", "/q-common-w-x-e", "/q-common-w"],
+    ),
+    "a literal between any segments": (
+        lambda i: f"/{{a:path}}/x{i:05}/{{rest:path}}.json",
+        ["/a/b/x00007/c.json", "/a/b/x/c.json", "/a/c.json"],
+    ),
     "exact and template in turns": (
         lambda i: f"/r{i:05}" if i % 2 else f"/{{any}}/r{i:05}",
         ["/r00007", "/x/r00008", "/x", "/x/y"],

@@ -63,7 +63,7 @@ def looked_up(template: PathTemplate, path: str) -> bool:
             segments[position].startswith(prefix) and segments[position].endswith(suffix)
             for position, prefix, suffix in template.affixes
         )
-        and template.inner in path
+        and all(text in path for text in template.inner)
         and bool(template.accepts(path, segments))
     )
 

@@ -1,8 +1,11 @@
 """A rule that exists is valid; it matches where there is no difference, and gives its own reply."""
 
+import copy
 import dataclasses
 import mimetypes
-from datetime import UTC, datetime, timedelta, timezone
+import pickle
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -388,3 +391,58 @@ def test_a_rule_without_a_match_is_told_what_is_missing() -> None:
     make: Any = Rule
     with pytest.raises(ConfigError, match="Rule: `match`: required, but absent"):
         make(status=200)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda rule: pickle.loads(pickle.dumps(rule))])
+def test_a_copy_of_a_rule_is_as_good_as_the_rule(copied: Callable[[Rule], Rule]) -> None:
+    # Spawned workers are handed pickles.
+    rule = copied(Rule("POST /x", when={"query": {"a": "1"}}))
+    assert rule == Rule("POST /x", when={"query": {"a": "1"}})
+    assert rule.reply("x").body == b'{"status": "accepted", "task_id": "abc-123"}'
+
+
+def test_a_condition_on_the_body_is_what_it_would_be_in_a_request() -> None:
+    rule = Rule("/x", when={"json": {"a": (1, 2)}})
+    assert rule.difference(Request("POST", "/x", body=b'{"a": [1, 2]}')) is None
+
+
+def test_a_condition_on_the_body_that_no_body_could_meet_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"`when\.json`.*no JSON can be made of this"):
+        Rule("/x", when={"json": {"day": date(2024, 1, 1)}})
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_what_has_no_content_has_no_type_of_it(status: int) -> None:
+    with pytest.raises(ConfigError, match=f"a {status} has no content, and so no Content-Type"):
+        Rule("/x", status=status, headers={"content-type": "text/plain"})
+
+
+@pytest.mark.parametrize("match", ["503 /x", "GET,503 /x"])
+def test_a_status_in_the_place_of_a_method_is_told_where_it_belongs(match: str) -> None:
+    with pytest.raises(ConfigError, match="503 is no method; a status stands by itself"):
+        Rule(match)
+
+
+def test_a_file_that_may_not_be_read_is_a_problem_of_the_rule(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The tests may run as a user who may read everything.
+    file = tmp_path / "body.txt"
+    file.write_text("x")
+    opens = Path.open
+
+    def refusing(path: Path, *args: Any, **kwargs: Any) -> Any:
+        if path == file:
+            raise PermissionError(13, "Permission denied")
+        return opens(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", refusing)
+    with pytest.raises(ConfigError, match=r"`file`.*cannot be read: Permission denied"):
+        Rule("/x", file=file)
+
+
+def test_a_time_may_be_written_in_small_letters() -> None:
+    assert (
+        Rule("/x", expires="2027-01-31t18:00:00z").expires
+        == Rule("/x", expires="2027-01-31T18:00:00Z").expires
+    )

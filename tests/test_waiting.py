@@ -82,7 +82,8 @@ def judge_refusal(answer: Answer, rule: str) -> None:
 class Client:
     """A client with a body of one event. `watched` is set when the app waits for it to leave."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: str = "http.request") -> None:
+        self._first = first
         self.watched = anyio.Event()
         self.leaves = anyio.Event()
         self.sent: list[Message] = []
@@ -91,7 +92,7 @@ class Client:
     async def receive(self) -> Message:
         self._asked += 1
         if self._asked == 1:
-            return {"type": "http.request"}
+            return {"type": self._first}
         self.watched.set()
         await self.leaves.wait()
         return {"type": "http.disconnect"}
@@ -194,7 +195,7 @@ async def test_a_refusal_drains_the_body(two_places: threading.BoundedSemaphore)
 
 @pytest.mark.anyio
 async def test_a_refused_websocket_is_told_so(two_places: threading.BoundedSemaphore) -> None:
-    client = Client()
+    client = Client("websocket.connect")
     with taken(two_places):
         await asgi()(handshake_of(Sent(target="/later"), **DENIAL), client.receive, client.send)
     judge_refusal(client.answer, "later")

@@ -528,10 +528,44 @@ def test_a_client_that_leaves_while_its_body_is_drained_is_the_servers_to_find_o
     assert over_wsgi(mocked(unreachable), Sent("POST", "/reports", length="100000"), stream).status == 202
 
 
+def test_chunks_that_are_none_end_the_draining() -> None:
+    stream = Broken(ValueError("Bad chunked transfer size"))  # as cheroot has it
+    assert over_wsgi(mocked(unreachable), Sent("POST", "/reports", length="100000"), stream).status == 202
+
+
+@pytest.mark.parametrize("error", [ValueError("Bad chunked transfer size"), OSError("Invalid chunk header")])
+def test_a_body_that_breaks_off_breaks_off_for_the_app_where_it_did(error: Exception) -> None:
+    def app(environ: Environ, start_response: Any) -> Iterable[bytes]:
+        stream = environ["wsgi.input"]
+        assert stream.read(65_536) == b"x" * 65_536
+        with pytest.raises(type(error)) as raised:
+            stream.read(1)
+        assert raised.value is error
+        start_response("200 OK", [("Content-Length", "0")])
+        return [b""]
+
+    sent = Sent("POST", "/json", length="100000")
+    assert over_wsgi(mocked(app), sent, Broken(error), validated=False).status == 200
+
+
+@pytest.mark.parametrize(("length", "status"), [("100", 404), ("8", 202), ("", 202)])
+def test_a_body_shorter_than_announced_is_not_given_whoever_marks_its_end(length: str, status: int) -> None:
+    rules = [Rule("POST /json", when={"json": {"a": 1}})]
+    more: dict[str, Any] = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}
+
+    def app(environ: Environ, start_response: Any) -> Iterable[bytes]:
+        assert environ["wsgi.input"].read(100) == b'{"a": 1}'
+        start_response("404 Not Found", [("Content-Length", "0"), ("Content-Type", "text/plain")])
+        return [b""]
+
+    sent = Sent("POST", "/json", length=length)
+    assert over_wsgi(mocked(app, rules), sent, io.BytesIO(b'{"a": 1}'), **more).status == status
+
+
 def test_another_error_of_the_input_comes_out_as_it_is() -> None:
-    error = ValueError("a broken chunk")
+    error = RuntimeError("a bug in the server")
     environ = environ_of(Sent("POST", "/reports", length="100000"), Broken(error))
-    with pytest.raises(ValueError, match="chunk") as raised:
+    with pytest.raises(RuntimeError, match="bug") as raised:
         mocked(unreachable)(environ, never_started)
     assert raised.value is error
 

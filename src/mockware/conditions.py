@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from math import prod
 from re import _constants as opcodes  # type: ignore[attr-defined]
 from re import _parser as regex_parser  # type: ignore[attr-defined]
@@ -46,11 +47,12 @@ class Condition:
     With `ignore_case` the values are in lower case, and how the rule is written does not matter.
     """
 
-    __slots__ = ("_tests", "declared", "text")
+    __slots__ = ("_ignore_case", "_tests", "declared", "text")
 
     def __init__(self, declared: object, *, ignore_case: bool = False) -> None:
         self.declared = declared
         self.text = quoted(declared)
+        self._ignore_case = ignore_case
         try:
             self._tests = tuple(_tests(_lower(declared) if ignore_case else declared, ignore_case))
         except RecursionError:
@@ -58,6 +60,16 @@ class Condition:
 
     def holds(self, values: Sequence[str]) -> bool:
         return all(test(values) for test in self._tests)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Condition):
+            return NotImplemented
+        return self.declared == other.declared and self._ignore_case is other._ignore_case
+
+    __hash__ = None  # type: ignore[assignment]  # what is declared may be a table
+
+    def __reduce__(self) -> tuple[Callable[[object], Condition], tuple[object]]:
+        return partial(Condition, ignore_case=self._ignore_case), (self.declared,)
 
     def __repr__(self) -> str:
         return f"Condition({self.text})"
@@ -174,7 +186,7 @@ def _ways(tree: Any) -> int:
 
 
 def _times(most: int, inner: int) -> int:
-    """How often what is inside a repeat is tried; where it has one way only, that is the repeat's own affair."""
+    """How often what is inside a repeat is tried, if it has several ways."""
     return min(most, _WAYS_OF_A_REPEAT) if inner > 1 else 1
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from errno import EISDIR
@@ -138,6 +139,9 @@ def load(environment: Environment, rules: RulesArgument = None) -> Configuration
     tables: dict[str, TriggerTable] = {}
     sources: list[str] = []
     for source, read in _sources(environment, rules):
+        if source in sources and source != "rules=":
+            problems.append(Problem(source, "named twice; each file counts once, in its first place"))
+            continue
         sources.append(source)
         try:
             file = read()
@@ -228,7 +232,7 @@ def read_rules_file(path: Path) -> RulesFile:
     try:
         return _RULES_FILE.validate_python(document, context={"folder": path.parent})
     except ValidationError as error:
-        raise ConfigError(_placed(source, document, error)) from None
+        raise ConfigError([*_placed(source, document, error), *_namesakes(source, document)]) from None
 
 
 def _parse(path: Path) -> Any:
@@ -268,6 +272,26 @@ def _placed(source: str, document: Mapping[str, Any], error: ValidationError) ->
         yield problem._replace(source=source, rule=label, key=".".join(map(str, place[2:])))
 
 
+def _namesakes(source: str, document: Mapping[str, Any]) -> Iterator[Problem]:
+    """Rules of one name in a file that is wrong in other ways too, where nobody comes to compare them."""
+    first: dict[str, int] = {}
+    declared = document.get("rules")
+    for number, rule in enumerate(declared if isinstance(declared, list) else (), 1):
+        name = rule.get("name") if isinstance(rule, dict) else None
+        if isinstance(name, str) and first.setdefault(name, number) != number:
+            yield _namesake(source, number, name, f"rule {first[name]}")
+
+
+def _namesake(source: str, number: int, name: str, other: str) -> Problem:
+    return Problem(
+        source,
+        f"two rules have this name; the other is {other}",
+        rule=f"rule {number}",
+        key="name",
+        value=quoted(name),
+    )
+
+
 def _known_keys(place: tuple[int | str, ...]) -> Sequence[str]:
     match place:
         case ():
@@ -285,16 +309,17 @@ def _named(found: Iterable[tuple[str, Rule]], problems: list[Problem]) -> list[E
     """Every rule under a name of its own: the declared one, or else its match, numbered if repeated."""
     entries: dict[str, Entry] = {}
     found = list(found)
+    places: dict[str, tuple[str, int]] = {}
+    counts: Counter[str] = Counter()
     for source, rule in found:
+        counts[source] += 1
         if rule.name is None:
             continue
-        if rule.name in entries:
-            other = entries[rule.name].source
-            problems.append(
-                Problem(
-                    source, f"two rules have this name; the other is in {other}", key="name", value=rule.name
-                )
-            )
+        if rule.name in places:
+            file, number = places[rule.name]
+            other = f"rule {number}" if file == source else f"rule {number} of {file}"
+            problems.append(_namesake(source, counts[source], rule.name, other))
+        places.setdefault(rule.name, (source, counts[source]))
         entries[rule.name] = Entry(rule.name, rule, source)
     names = []
     numbers: dict[str, int] = {}

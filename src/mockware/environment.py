@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from types import NoneType
 from typing import NamedTuple
 
 from .exceptions import ConfigError, Problem, quoted
@@ -48,6 +49,9 @@ def read_environment(environ: Mapping[str, str] | None = None, *, enabled: bool 
     While off, nothing but that is looked at. Raises ConfigError where mockware is on and a variable has a
     value that it cannot have.
     """
+    if not isinstance(enabled, (bool, NoneType)):
+        # `enabled="off"` would otherwise turn it on.
+        raise TypeError(f"enabled= takes True, False, or None for the environment to decide, not {enabled!r}")
     environ = os.environ if environ is None else environ
     toggle = environ.get("MOCKWARE", "").strip()
     words = tuple(word.strip() for word in toggle.split(",") if word.strip())

@@ -107,7 +107,8 @@ def did_you_mean(word: str, known: Collection[str]) -> str:
     # A word longer than any key or name has no near one, and comparing takes quadratic time.
     near = ""
     if len(word) <= MAX_COMPARED_CHARS:
-        alike = (name for name in known if abs(len(name) - len(word)) <= len(word) // 3 + 1)
+        # By difflib's own measure, others are too unlike whatever letters they have.
+        alike = (name for name in known if 2 * min(len(name), len(word)) >= 0.6 * (len(name) + len(word)))
         by_letters = {name.lower(): name for name in islice(alike, MAX_COMPARED)}
         near = by_letters[found[0]] if (found := get_close_matches(word.lower(), by_letters, n=1)) else ""
     shown = ", ".join(_one_line(name) for name in islice(known, MAX_LISTED))

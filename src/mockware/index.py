@@ -4,16 +4,18 @@ Law: the time that a look-up takes does not grow with the number of distinct pat
 exact path is one look-up in a dict, whose entry already holds, in file order, the templates that match
 it as well. For any other path each *shape* (which segments of the template are literal) costs one
 look-up with those segments as the key; what is left is told apart by the literal edges of the segments
-with a parameter, and last by literals between two parameters, for which the path is searched once. Rules
-on one same path share an entry: trying them in order is their caller's, and does grow.
+with a parameter, and last by the rarest literal between two parameters, for which the path is searched
+once. Rules on one same path share an entry: trying them in order is their caller's, and does grow.
 
 Doubt: shapes, and lengths of endings, cost a look-up each; nothing but the templates that people write (a
-dozen of them, not thousands) bounds their number.
+dozen of them, not thousands) bounds their number. Templates that differ in their converters only are tried
+one after the other.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Generic, TypeVar
@@ -40,39 +42,27 @@ class _Group(Generic[T]):
 # A template, reduced to the question whether its parameters fit: with None, whether the segment at the
 # position is not empty, which is all that most of them ask.
 _Candidate = tuple[int, Callable[[str, list[str]], object] | None, _Group[T]]
-_Table = dict[object, list[_Candidate[T]]]
 
 
-class _Bucket(Generic[T]):
-    """The groups whose literal segments agree: told apart by edges, by inner literals, or not at all."""
+class _Leaf(Generic[T]):
+    """Candidates that only a literal somewhere between two parameters tells apart, if anything does."""
 
-    __slots__ = ("by_edges", "by_suffix", "inner", "rest", "tells_apart")
+    __slots__ = ("inner", "rest")
 
-    def __init__(self) -> None:
+    def __init__(self, groups: Sequence[_Group[T]]) -> None:
+        counts = Counter(text for group in groups for text in group.template.inner)
+        by_text: dict[str, list[_Candidate[T]]] = {}
         self.rest: list[_Candidate[T]] = []
-        # The usual edge is one ending, such as `.json`. Each position and length is a look-up of its own.
-        self.by_suffix: list[tuple[int, int, _Table[T]]] = []
-        # So is each other kind of edges.
-        self.by_edges: list[tuple[_Key, _Table[T]]] = []
-        self.inner: _Inner[T] | None = None
-        self.tells_apart = False
-
-    def told_apart(self, path: str, segments: list[str]) -> list[_Candidate[T]]:
-        """The candidates beside `rest` whose edges or inner literals stand in `path`."""
-        found: list[_Candidate[T]] = []
-        for position, start, table in self.by_suffix:
-            suffix = segments[position][start:]
-            if suffix in table:
-                found += table[suffix]
-        for key, table in self.by_edges:
-            found += table.get(key(segments), ())
-        if self.inner is not None:
-            found += self.inner.find(path)
-        return found
+        for group in groups:
+            # The rarest: one that all of them have says nothing.
+            text = min(group.template.inner, key=lambda text: (counts[text], -len(text)), default=None)
+            candidates = self.rest if text is None else by_text.setdefault(text, [])
+            candidates.append(_candidate(group))
+        self.inner = _Inner(by_text) if by_text else None
 
 
 class _Inner(Generic[T]):
-    """Groups under a literal that stands somewhere in the path, found in one go through the path."""
+    """Candidates under a literal that stands somewhere in the path, found in one go through the path."""
 
     __slots__ = ("_by_head", "_first_letters", "_head_length")
 
@@ -97,32 +87,61 @@ class _Inner(Generic[T]):
         return [candidate for candidates in found.values() for candidate in candidates]
 
 
-def _bucket(groups: Iterable[_Group[T]]) -> _Bucket[T]:
-    """The groups of one bucket, by what tells them apart best."""
-    bucket: _Bucket[T] = _Bucket()
-    by_suffix: dict[tuple[int, int], _Table[T]] = {}
-    by_edges: dict[object, _Table[T]] = {}
-    by_inner: dict[str, list[_Candidate[T]]] = {}
-    for group in groups:
-        affixes, inner = group.template.affixes, group.template.inner
-        position = group.template.sole_position
-        candidate = (0, group.template.accepts, group) if position is None else (position, None, group)
-        if len(affixes) == 1 and not affixes[0].prefix:
-            position, _, suffix = affixes[0]
-            by_suffix.setdefault((position, -len(suffix)), {}).setdefault(suffix, []).append(candidate)
-        elif affixes:
-            kind = tuple((position, len(prefix), len(suffix)) for position, prefix, suffix in affixes)
-            if kind not in by_edges:
-                bucket.by_edges.append((_edges_key(affixes), by_edges.setdefault(kind, {})))
-            by_edges[kind].setdefault(_edges(affixes), []).append(candidate)
-        elif inner:
-            by_inner.setdefault(inner, []).append(candidate)
-        else:
-            bucket.rest.append(candidate)
-    bucket.by_suffix = [(position, start, table) for (position, start), table in by_suffix.items()]
-    bucket.inner = _Inner(by_inner) if by_inner else None
-    bucket.tells_apart = bool(by_suffix or by_edges or by_inner)
-    return bucket
+class _Bucket(Generic[T]):
+    """The groups whose literal segments agree: told apart by the edges of the others, then as in a leaf."""
+
+    __slots__ = ("by_edges", "by_suffix", "rest", "tells_apart", "without_edges")
+
+    def __init__(self, groups: Iterable[_Group[T]]) -> None:
+        plain: list[_Group[T]] = []
+        by_suffix: dict[tuple[int, int], dict[object, list[_Group[T]]]] = {}
+        by_edges: dict[object, tuple[_Key, dict[object, list[_Group[T]]]]] = {}
+        for group in groups:
+            affixes = group.template.affixes
+            if not affixes:
+                plain.append(group)
+            elif len(affixes) == 1 and not affixes[0].prefix:
+                position, _, suffix = affixes[0]
+                by_suffix.setdefault((position, -len(suffix)), {}).setdefault(suffix, []).append(group)
+            else:
+                kind = tuple((position, len(prefix), len(suffix)) for position, prefix, suffix in affixes)
+                _, table = by_edges.setdefault(kind, (_edges_key(affixes), {}))
+                table.setdefault(_edges(affixes), []).append(group)
+        # The usual edge is one ending, such as `.json`. Each position and length is a look-up of its own.
+        self.by_suffix = [(position, start, _leaves(table)) for (position, start), table in by_suffix.items()]
+        # So is each other kind of edges.
+        self.by_edges = [(key, _leaves(table)) for key, table in by_edges.values()]
+        self.without_edges = _Leaf(plain)
+        self.rest = self.without_edges.rest
+        self.tells_apart = bool(by_suffix or by_edges or self.without_edges.inner)
+
+    def told_apart(self, path: str, segments: list[str]) -> list[_Candidate[T]]:
+        """The candidates beside `rest` whose edges and inner literals stand in `path`."""
+        found: list[_Candidate[T]] = []
+        if self.without_edges.inner is not None:
+            found += self.without_edges.inner.find(path)
+        for position, start, table in self.by_suffix:
+            leaf = table.get(segments[position][start:])
+            if leaf is not None:
+                found += leaf.rest
+                if leaf.inner is not None:
+                    found += leaf.inner.find(path)
+        for key, edges in self.by_edges:
+            leaf = edges.get(key(segments))
+            if leaf is not None:
+                found += leaf.rest
+                if leaf.inner is not None:
+                    found += leaf.inner.find(path)
+        return found
+
+
+def _leaves(table: Mapping[object, Sequence[_Group[T]]]) -> dict[object, _Leaf[T]]:
+    return {text: _Leaf(groups) for text, groups in table.items()}
+
+
+def _candidate(group: _Group[T]) -> _Candidate[T]:
+    position = group.template.sole_position
+    return (0, group.template.accepts, group) if position is None else (position, None, group)
 
 
 _Find = Callable[[Any], T | None]
@@ -182,7 +201,7 @@ class PathIndex(Generic[T]):
 
 def _add_shapes(shapes: _Shapes[T], by_length: Iterable[list[tuple[_Key, _Find[_Bucket[T]]]]]) -> None:
     for positions, groups_by_text in shapes.items():
-        buckets = {text: _bucket(groups) for text, groups in groups_by_text.items()}
+        buckets = {text: _Bucket(groups) for text, groups in groups_by_text.items()}
         for of_length in by_length:
             of_length.append((_segments_key(positions), buckets.get))
 

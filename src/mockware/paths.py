@@ -68,7 +68,7 @@ class PathTemplate:
     `length` is how many segments a matching path has, or has at least where a parameter `spans`
     segments. Positions of segments count from the start, and behind such a parameter from the end
     (negative). `literals` are the segments without a parameter, `affixes` the literal edges of the
-    others, `inner` the longest literal that stands between two parameters.
+    others, `inner` the literals that stand between two parameters of the path.
     Raises ValueError, with the reason, for what Starlette refuses and for what could never match.
     """
 
@@ -93,7 +93,7 @@ class PathTemplate:
         self.length = len(segments)
         spanning = [i for i, segment in enumerate(segments) if _spans(segment)]
         self.spans = bool(spanning)
-        self.inner = "" if self.exact else _longest_inner_literal(segments)
+        self.inner = () if self.exact else _inner_literals(segments)
         self.literals: dict[int, str] = {}
         self.affixes: list[Affix] = []
         self._pieces: list[_Piece] | None = []
@@ -234,8 +234,8 @@ def _suffix(segment: _Segment) -> str:
     return segment[-1] if isinstance(segment[-1], str) else ""
 
 
-def _longest_inner_literal(segments: list[_Segment]) -> str:
-    """The longest literal with a parameter before it and another behind it; it may hold slashes."""
+def _inner_literals(segments: list[_Segment]) -> tuple[str, ...]:
+    """The literals with a parameter before them and another behind; they may hold slashes."""
     tokens: list[str | Convertor[Any]] = []
     for i, segment in enumerate(segments):
         tokens += ["/", *segment] if i else segment
@@ -247,7 +247,8 @@ def _longest_inner_literal(segments: list[_Segment]) -> str:
         else:
             runs.append("")
             seen_parameter = True
-    return max(runs[:-1], key=len, default="")
+    # A slash alone stands in every path.
+    return tuple(run for run in runs[:-1] if run.strip("/"))
 
 
 @lru_cache(maxsize=64)

@@ -351,6 +351,10 @@ class Rule:
         # Right behind the validators, which have parsed the match a moment ago.
         _ = self.matched
 
+    def __reduce__(self) -> tuple[Callable[..., Rule], tuple[dict[str, Any]]]:
+        # As it was declared: what is parsed of it holds closures, which cannot be pickled.
+        return _declared_again, ({name: getattr(self, name) for name in RULE_KEYS},)
+
     @cached_property
     def matched(self) -> Match:
         """`match`, parsed."""
@@ -396,6 +400,10 @@ class Rule:
             content = Content(Path(self.file).read_bytes(), unknown if encoding else media_type or unknown)
         status = 202 if self.status is None else self.status
         return build_reply(status, rule=name, headers=header_pairs(self.headers), content=content)
+
+
+def _declared_again(keys: dict[str, Any]) -> Rule:
+    return Rule(**keys)
 
 
 RULE_KEYS = tuple(field.name for field in fields(Rule) if field.init)

@@ -36,6 +36,18 @@ def awkward() -> list[RuleSet]:
         _same("a path parameter first", lambda i: f"/{{rest:path}}/x{i}", "/a/b/c/x7777", "/a/b/c/y"),
         _same("shared deep prefix", lambda i: f"{deep}/s{i}/{{id}}", f"{deep}/s7777/1", f"{deep}/none/1"),
         _same("suffix", lambda i: f"/f/{{name}}-{i}.json", "/f/report-7777.json", "/f/report-x.json"),
+        _same(
+            "suffix and literal between",
+            lambda i: f"/f/{{name}}-{i}-{{size}}.json",
+            "/f/r-7777-big.json",
+            "/f/r-x-big.json",
+        ),
+        _same(
+            "a literal in common and one between",
+            lambda i: f"/{{a}}-common-{{b}}-x{i}-{{c}}",
+            "/q-common-w-x7777-e",
+            "/q-common-w-y-e",
+        ),
         _same("literal between", lambda i: f"/g/{{a}}-m{i}-{{b}}", "/g/x-m7777-y", "/g/x-n-y"),
         _same(
             "literal between, path of 300 characters",

@@ -1,0 +1,94 @@
+"""A middleware around a middleware: nothing is waited for twice, and nothing is drawn twice."""
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import anyio
+import pytest
+from tests.by_hand import Environ, Receive, Scope, Send, Sent, over_asgi, over_wsgi
+
+from mockware import ASGIMockMiddleware, Rule, WSGIMockMiddleware
+from mockware.engine import Snapshot
+from mockware.nesting import let_through, let_through_by
+
+HALF = [Rule("/half", name="half", probability=0.5)]
+SLOW = [Rule("/slow", name="slow", passthrough=True, delay="100ms")]
+
+
+async def asgi_app(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def wsgi_app(environ: Environ, start_response: Any) -> Iterable[bytes]:
+    start_response("200 OK", [("Content-Length", "0"), ("Content-Type", "text/plain")])
+    return [b""]
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The delays that were waited for, at once."""
+    waited: list[float] = []
+
+    async def sleep(delay_s: float) -> None:
+        waited.append(delay_s)
+
+    monkeypatch.setattr(time, "sleep", waited.append)
+    monkeypatch.setattr(anyio, "sleep", sleep)
+    return waited
+
+
+@pytest.fixture(params=["ASGI", "WSGI"])
+def answer(request: pytest.FixtureRequest) -> Any:
+    """The status that an app inside two middlewares gives, each with its rules."""
+
+    def twice(outer: list[Rule], inner: list[Rule], target: str, *headers: tuple[str, str]) -> int:
+        middleware: Any = ASGIMockMiddleware if request.param == "ASGI" else WSGIMockMiddleware
+        app = asgi_app if request.param == "ASGI" else wsgi_app
+        on: dict[str, Any] = {"enabled": True, "environ": {}}
+        wrapped = middleware(middleware(app, rules=inner, **on), rules=outer, **on)
+        over: Any = over_asgi if request.param == "ASGI" else over_wsgi
+        status: int = over(wrapped, Sent(target=target, headers=headers)).status
+        return status
+
+    return twice
+
+
+@pytest.mark.parametrize("inner", [[], HALF], ids=["no rules", "rules"])
+def test_a_delay_of_the_app_is_waited_for_once(answer: Any, waits: list[float], inner: list[Rule]) -> None:
+    assert answer(HALF, inner, "/other", ("X-Mock-Delay", "200ms")) == 200
+    assert waits == [0.2]
+
+
+def test_a_rules_own_delay_of_the_app_is_waited_for_once(answer: Any, waits: list[float]) -> None:
+    assert answer(SLOW, SLOW, "/slow") == 200
+    assert waits == [0.1]
+
+
+def test_a_chance_is_drawn_once(answer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    dice = [0.7, 0.1]  # the second would have it mocked
+    declared = {"clock": time.time, "chance": lambda: dice.pop(0)}
+    monkeypatch.setattr(Snapshot.__init__, "__kwdefaults__", declared)
+    assert answer(HALF, HALF, "/half") == 200
+    assert dice == [0.1]
+
+
+@pytest.mark.parametrize("inner", [[], [Rule("/half", status=418)]])
+def test_a_passthrough_that_was_asked_for_goes_all_the_way(answer: Any, inner: list[Rule]) -> None:
+    assert answer(HALF, inner, "/half", ("X-Mock-Status", "passthrough")) == 200
+
+
+def test_rules_of_its_own_answer_inside(answer: Any, waits: list[float]) -> None:
+    assert answer([], [Rule("/teapot", status=418)], "/teapot", ("X-Mock-Delay", "200ms")) == 418
+    assert answer(SLOW, [Rule("/slow", status=418)], "/slow") == 418
+    assert waits == [0.2, 0.1]
+
+
+def test_another_request_is_another_matter() -> None:
+    mark = object()
+    with let_through(mark, by="outer"):
+        assert let_through_by(mark) == "outer"
+        assert let_through_by(object()) is None
+        assert let_through_by(None) is None
+    assert let_through_by(mark) is None
