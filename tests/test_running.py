@@ -378,11 +378,16 @@ def test_an_address_that_cannot_be_listened_on_is_told_in_one_line(folder: Path)
     done = run("run", "main:app", "--host", "localhost", "--no-log", cwd=folder)
     assert (done.returncode, done.stderr) == (
         1,
-        "error: the server does not start: invalid IP address syntax\n",
+        "error: the server does not start at localhost:8000: invalid IP address syntax\n",
     )
     done = run("run", "main:app", "--host", "192.0.2.1", "--no-log", cwd=folder)
     assert done.returncode == 1
-    assert done.stderr.startswith("error: the server does not start: Cannot assign requested address")
+    said = "error: the server does not start at 192.0.2.1:8000: Cannot assign requested address"
+    assert done.stderr.startswith(said)
+    assert len(done.stderr.splitlines()) == 1
+    done = run("run", "main:app", "--port", "70000", "--no-log", cwd=folder)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: the server does not start at 127.0.0.1:70000: ")
     assert len(done.stderr.splitlines()) == 1
 
 
@@ -390,7 +395,7 @@ def test_a_certificate_that_is_none_is_told_in_one_line(folder: Path) -> None:
     tls = ["--ssl-keyfile", "mocks.toml", "--ssl-certificate", "mocks.toml"]
     done = run("run", "main:app", "--no-log", *tls, cwd=folder)
     assert done.returncode == 1
-    assert done.stderr.startswith("error: the server does not start: [SSL]")
+    assert done.stderr.startswith("error: the server does not start at 127.0.0.1:8000: [SSL]")
 
 
 @pytest.mark.parametrize(

@@ -43,5 +43,7 @@ class Parser(argparse.ArgumentParser):
         for argument in unknown:
             known = [option for action in self._actions for option in action.option_strings]
             hint = did_you_mean(argument.partition("=")[0], known) if argument.startswith("-") else ""
+            if argument.startswith("/"):
+                hint = "; a method and its path are one argument, such as 'GET /orders'"
             self.error(f"{quoted(argument)} is not expected here{hint}")
         return found

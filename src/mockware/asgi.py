@@ -138,7 +138,9 @@ class ASGIMockMiddleware:
 
     # Called by a WSGI server, with two arguments, no line of the function runs (a coroutine function's would
     # be awaited by nobody): the interpreter's own TypeError is all there is, and begins with this name.
-    __call__.__qualname__ = "ASGIMockMiddleware [if this is a WSGI server, use WSGIMockMiddleware]"
+    __call__.__qualname__ = (
+        "ASGIMockMiddleware [called by a WSGI server: that is for WSGI apps, which use WSGIMockMiddleware]"
+    )
 
     async def _consider(
         self, scope: Scope, receive: Receive, send: Send, path: str, candidates: Sequence[CompiledRule]

@@ -173,7 +173,7 @@ def _sources(environment: Environment, rules: RulesArgument) -> Iterator[tuple[s
     items = [rules] if isinstance(rules, (str, PathLike)) else [] if rules is None else rules
     if not isinstance(items, Sequence):
         raise TypeError(
-            f"rules= takes a path, or a list of paths and Rule objects, not {type(items).__name__}"
+            f"rules= takes a path, or a list of paths and Rule objects, not one {type(items).__name__}"
         )
     for made, run in groupby((*environment.files, *items), key=lambda item: isinstance(item, Rule)):
         group = list(run)
@@ -342,7 +342,7 @@ def _selected(entries: list[Entry], words: Sequence[str], problems: list[Problem
     problems += [
         Problem(
             "MOCKWARE",
-            f"no rule has this name or tag{did_you_mean(word, sorted(known))} (`on` turns all on)",
+            f"no rule has this name or tag{did_you_mean(word, sorted(known))}; `on` turns all on, `off` none",
             value=quoted(word),
         )
         for word in words

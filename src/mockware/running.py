@@ -122,9 +122,10 @@ def _serve(granian: Any, *, target: str, rules: Sequence[str], interface: str | 
     served_at = f"{Path(serving.__file__).resolve()}:{serving.served.__name__}"
     try:
         granian.callback(app=served_at, factory=True, interface=Interfaces(found["interface"]), **options)
-    except (OSError, RuntimeError, ValueError) as error:
-        # An address that is taken or none, a certificate that is none.
-        raise RunError([f"the server does not start: {first_line(error)}"]) from None
+    except (OSError, OverflowError, RuntimeError, ValueError) as error:
+        # An address that is taken or none, a port that is none, a certificate that is none.
+        place = f"{options['host']}:{options['port']}"
+        raise RunError([f"the server does not start at {place}: {first_line(error)}"]) from None
 
 
 def first_line(error: Exception) -> str:

@@ -108,7 +108,9 @@ class WSGIMockMiddleware:
         return _reply(environ, start_response, path, response)
 
     # An ASGI server calls with one argument or with three: the interpreter's own TypeError begins with this.
-    __call__.__qualname__ = "WSGIMockMiddleware [if this is an ASGI server, use ASGIMockMiddleware]"
+    __call__.__qualname__ = (
+        "WSGIMockMiddleware [called by an ASGI server: that is for ASGI apps, which use ASGIMockMiddleware]"
+    )
 
     def _consider(
         self,
