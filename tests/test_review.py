@@ -130,6 +130,11 @@ def test_never_may_make_an_exception_to_a_rule() -> None:
     assert warned(Rule("/{rest:path}"), never=["/healthz"]) == []
 
 
+def test_a_rule_without_a_chance_is_warned_about() -> None:
+    assert warned(Rule("/a", probability=0)) == ["never answers: 1 is always, absent too"]
+    assert warned(Rule("/a", probability=0.001)) == []
+
+
 def test_an_expired_rule_is_warned_about_and_one_that_will_expire_is_not() -> None:
     assert warned(Rule("/a", expires="2026-11-23T00:00:00Z")) == ["has passed: the rule matches no more"]
     assert warned(Rule("/a", expires="2026-11-23T00:00:01Z")) == []

@@ -116,7 +116,7 @@ class ASGIMockMiddleware:
                             return self._consider(scope, receive, send, path, candidates or ())
                 if asked is None and candidates is None:
                     return self.app(scope, receive, send)
-                if kind == "http" and scope["http_version"] == "1.1":
+                if kind == "http" and scope.get("http_version") == "1.1":
                     response = None
                     if candidates is None:
                         response = self._asked_at_once.get(asked)  # type: ignore[arg-type]

@@ -41,7 +41,7 @@ _WHOLE_REST = "{:path}"
 
 
 def review(configuration: Configuration, now: datetime) -> Iterator[Problem]:
-    """A warning for each rule that can never match, has expired at `now`, or may be stored by a cache."""
+    """A warning for each rule that cannot match or answer, has expired at `now`, or may be cached."""
     labels = rule_labels(configuration)
     takers = _takers(configuration)
     for number, (entry, label) in enumerate(zip(configuration.entries, labels, strict=True)):
@@ -60,6 +60,8 @@ def review(configuration: Configuration, now: datetime) -> Iterator[Problem]:
             yield Problem(
                 entry.source, "has passed: the rule matches no more", label, "expires", str(rule.expires)
             )
+        if rule.probability == 0:
+            yield Problem(entry.source, "never answers: 1 is always, absent too", label, "probability", "0")
         for name, value in header_pairs(rule.headers):
             if name.lower() == "cache-control" and not _keeps_from_sharing(value):
                 message = "in the place of `no-store`: a cache may serve this mock to someone else"
