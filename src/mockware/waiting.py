@@ -1,7 +1,8 @@
 """Waiting, within bounds: how long, and how many at once.
 
-Law: nobody can make a process hold more than `MAX_SLEEPERS` requests asleep, and no request waits for a
-client without an end. Each interface waits in its own way: a thread sleeps, a task lets others run.
+Law: nobody can make a process hold more than `MAX_SLEEPERS` requests asleep, and a sleep ends when its
+client leaves, where the interface can tell. Each waits in its own way: a thread sleeps, a task lets others
+run.
 """
 
 from __future__ import annotations
