@@ -23,6 +23,7 @@ FLOORS = {
     # one thing each, of those values
     "bodies": 1,
     "conditions": 1,
+    "documents": 1,
     "logs": 1,
     "environment": 1,
     "paths": 1,
@@ -30,6 +31,7 @@ FLOORS = {
     "validation": 1,
     # what is declared and looked up
     "index": 2,
+    "match": 2,
     "schemas": 2,
     "triggers": 2,
     "waiting": 2,

@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 
 import mockware
 from mockware import rules
+from mockware.durations import Delay, parse_rule_delay
 from mockware.exceptions import ConfigError
+from mockware.match import parse_match
 from mockware.messages import Request
-from mockware.rules import RULE_KEYS, WHEN_KEYS, Delay, Rule, parse_match, parse_rule_delay
+from mockware.rules import RULE_KEYS, WHEN_KEYS, Rule
 
 unhurried = settings(
     deadline=None, suppress_health_check=[HealthCheck.too_slow]

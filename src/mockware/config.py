@@ -7,15 +7,11 @@ declared here and in `rules.py`, once: validation and the JSON schema both come 
 
 from __future__ import annotations
 
-import json
-import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
-from errno import EISDIR
-from functools import cache
 from itertools import groupby
-from os import PathLike, fspath, strerror
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -32,6 +28,7 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 
 from . import schemas
+from .documents import read_document
 from .durations import MAX_DELAY_S, parse_delay
 from .environment import Environment
 from .exceptions import ConfigError, Problem, did_you_mean, quoted
@@ -219,7 +216,7 @@ def read_rules_file(path: Path) -> RulesFile:
     """One TOML, YAML or JSON file, by its ending. Raises ConfigError with every problem in it."""
     source = str(path)
     try:
-        document = _parse(path)
+        document = read_document(path)
     except OSError as error:
         raise ConfigError([Problem(source, f"cannot be read: {error.strerror or error}")]) from None
     except ConfigError:
@@ -234,50 +231,6 @@ def read_rules_file(path: Path) -> RulesFile:
         return _RULES_FILE.validate_python(document, context={"folder": path.parent})
     except ValidationError as error:
         raise ConfigError([*_placed(source, document, error), *_namesakes(source, document)]) from None
-
-
-def _parse(path: Path) -> Any:
-    if path.is_dir():
-        raise IsADirectoryError(EISDIR, strerror(EISDIR))
-    if path.suffix.lower() not in (".toml", ".json", ".yaml", ".yml"):
-        raise ConfigError([Problem(str(path), "a rules file ends in .toml, .yaml, .yml or .json")])
-    text = path.read_text("utf-8-sig")
-    match path.suffix.lower():
-        case ".toml":
-            return tomllib.loads(text)
-        case ".json":
-            return json.loads(text, object_pairs_hook=_table)
-        case _:
-            try:
-                import yaml
-            except ImportError:
-                hint = "YAML needs PyYAML: pip install 'mockware[yaml]'"
-                raise ConfigError([Problem(str(path), hint)]) from None
-            try:
-                return yaml.load(text, Loader=_yaml_loader(yaml))  # noqa: S506 - a safe one
-            except yaml.YAMLError as error:
-                raise ValueError(error) from None
-
-
-def _table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """What JSON leaves open (RFC 8259 section 4) and YAML forbids: a key that stands twice is a mistake."""
-    table = dict(pairs)
-    if len(table) < len(pairs):
-        (twice, _), *_ = Counter(key for key, _ in pairs).most_common(1)
-        raise ValueError(f"the key {quoted(twice)} stands twice in one table")
-    return table
-
-
-@cache
-def _yaml_loader(yaml: Any) -> Any:
-    # The same result from C, where the package was built with it, in a tenth of the time.
-    base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-    def construct_mapping(self: Any, node: Any, deep: bool = False) -> Any:
-        _table([(str(key.value), None) for key, _ in node.value])
-        return base.construct_mapping(self, node, deep)
-
-    return type("Loader", (base,), {"construct_mapping": construct_mapping})
 
 
 def _placed(source: str, document: Mapping[str, Any], error: ValidationError) -> Iterator[Problem]:

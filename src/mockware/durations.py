@@ -7,6 +7,8 @@ other, and a delay that is a thousand times too long looks like a broken server.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import NamedTuple
 
 # Longer than any client's patience, shorter than most proxies' (nginx and AWS load balancers give up
 # after 60 s): a mock must not hold a connection until something else cuts it.
@@ -34,3 +36,25 @@ def parse_delay(text: object, *, longest_s: float = MAX_DELAY_S) -> float:
     if seconds > longest_s:
         raise ValueError(f"a delay is at most {longest_s:g}s")
     return seconds
+
+
+class Delay(NamedTuple):
+    """How long a reply is held back: between `min_s` and `max_s` seconds, each as likely."""
+
+    min_s: float = 0.0
+    max_s: float = 0.0
+
+
+def parse_rule_delay(declared: object) -> Delay:
+    """`"2s"`, or `{ min = "1s", max = "2s" }`. Raises ValueError for anything else."""
+    if declared is None:
+        return Delay()
+    if not isinstance(declared, Mapping):
+        seconds = parse_delay(declared)
+        return Delay(seconds, seconds)
+    if set(declared) != {"min", "max"}:
+        raise ValueError("expected a duration, or a table with `min` and `max`")
+    low, high = parse_delay(declared["min"]), parse_delay(declared["max"])
+    if low > high:
+        raise ValueError("`min` is longer than `max`")
+    return Delay(low, high)

@@ -15,12 +15,13 @@ from urllib.parse import unquote
 
 from .conditions import Difference
 from .config import Configuration, Entry
+from .durations import Delay
 from .exceptions import did_you_mean
 from .index import PathIndex
 from .messages import PASSTHROUGH, BodyNeeded, Decision, Passthrough, Request, Response
 from .paths import PathTemplate
 from .replies import build_reply
-from .rules import Delay, Rule
+from .rules import Rule
 from .statuses import CATALOGUE
 from .triggers import RULE_NAME, Trigger, Triggers, draw
 

@@ -16,13 +16,13 @@ from urllib.parse import unquote
 
 from .bodies import MAX_BUFFERED_BYTES
 from .config import Configuration
+from .durations import Delay
 from .engine import Snapshot
 from .environment import Environment
 from .exceptions import quoted
 from .messages import TOKEN, BodyNeeded, Decision, Request, Response
 from .paths import PathTemplate
 from .review import rule_labels
-from .rules import Delay
 from .triggers import Trigger, TriggerFields
 
 # A screenful. The rules beyond it are counted.

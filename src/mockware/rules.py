@@ -13,9 +13,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, fields
 from datetime import datetime
-from functools import cached_property, lru_cache, wraps
+from functools import cached_property, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -33,10 +33,10 @@ from pydantic.dataclasses import dataclass
 
 from . import schemas
 from .conditions import Condition, Conditions, Difference
-from .durations import parse_delay
+from .durations import Delay, parse_rule_delay
 from .exceptions import ConfigError
-from .messages import MISSING, TOKEN, Request, Response
-from .paths import PathTemplate
+from .match import Match, parse_match
+from .messages import MISSING, Request, Response
 from .replies import Content, build_reply, check_header, check_header_name
 from .statuses import status_for
 from .validation import findings
@@ -45,66 +45,8 @@ from .validation import findings
 # test large downloads wants a real file server.
 MAX_FILE_BYTES = 16 * 1024 * 1024
 
-_METHODS = re.compile(f"{TOKEN}(?:,{TOKEN})*")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MEDIA_TYPES = mimetypes.MimeTypes()  # the built-in table only: the same answer on every machine
-
-
-class Match(NamedTuple):
-    """The requests that a rule is about: `methods` (None: any) on the paths of a template."""
-
-    methods: frozenset[str] | None
-    template: PathTemplate
-
-    def method_difference(self, request: Request) -> Difference | None:
-        if self.methods is None:
-            # The browser's question before the request is the app's own to answer.
-            if request.is_preflight:
-                return Difference("method", "any but a CORS preflight", "a CORS preflight")
-        elif request.method not in self.methods:
-            return Difference("method", ", ".join(sorted(self.methods)), request.method)
-        return None
-
-
-@lru_cache(maxsize=2)  # the field's validator and the rule's own use follow each other
-def parse_match(text: str) -> Match:
-    """`[METHOD[,METHOD...]] /path`, or ValueError. GET stands for HEAD too (RFC 9110 section 9.3.2)."""
-    before, slash, after = text.partition("/")
-    methods = before.strip()
-    if not slash or (methods and not _METHODS.fullmatch(methods)):
-        raise ValueError("expected `[METHOD[,METHOD...]] /path`, such as `POST /reports`")
-    template = PathTemplate(slash + after.rstrip())
-    if not methods:
-        return Match(None, template)
-    names = frozenset(methods.upper().split(","))
-    for name in names:
-        if name.isdigit():
-            raise ValueError(
-                f"{name} is no method; a status stands by itself, and in MOCKWARE_RULES at the end"
-            )
-    return Match(names | {"HEAD"} if "GET" in names else names, template)
-
-
-class Delay(NamedTuple):
-    """How long a reply is held back: between `min_s` and `max_s` seconds, each as likely."""
-
-    min_s: float = 0.0
-    max_s: float = 0.0
-
-
-def parse_rule_delay(declared: object) -> Delay:
-    """`"2s"`, or `{ min = "1s", max = "2s" }`. Raises ValueError for anything else."""
-    if declared is None:
-        return Delay()
-    if not isinstance(declared, Mapping):
-        seconds = parse_delay(declared)
-        return Delay(seconds, seconds)
-    if set(declared) != {"min", "max"}:
-        raise ValueError("expected a duration, or a table with `min` and `max`")
-    low, high = parse_delay(declared["min"]), parse_delay(declared["max"])
-    if low > high:
-        raise ValueError("`min` is longer than `max`")
-    return Delay(low, high)
 
 
 _Declared = TypeVar("_Declared")
