@@ -93,6 +93,7 @@ paths = st.lists(words | st.sampled_from(["a-1-2", "aab", "ab/ab"]), min_size=1,
 @unhurried
 @given(st.lists(templates, max_size=12), st.lists(paths, min_size=1, max_size=8))
 @example(["/{p:path}", "/a", "/{p}", "/a"], ["/a", "/b", "/b/b"])
+@example(["/{p:path}.json", "/{p:path}-more.json"], ["/.json", "/a-more.json"])
 @example(["/a{p}b", "/a{p:path}b", "/{p}"], ["/ab", "/aab", "/a/b"])
 @example(["/{p}-1-{q:int}", "/{p}-{q}"], ["/a-1-2", "/a-b", "/-"])
 @example(["/{p:path}/b", "/a/{p:path}", "/{p:pair}"], ["/a/b", "/b", "/a/", "/a/b/b"])

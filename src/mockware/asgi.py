@@ -96,11 +96,10 @@ class ASGIMockMiddleware:
         if kind == "http" or kind == "websocket":
             path = scope["path"]
             try:
-                root_path = scope["root_path"]
-            except KeyError:
-                root_path = ""
-            if root_path:
-                path = _route_path(path, root_path)
+                if scope["root_path"]:
+                    path = _route_path(path, scope["root_path"])
+            except KeyError:  # it may be left out
+                pass
             candidates = self._find(path)
             if candidates is not None or self._always_scans:
                 telling = self._telling
@@ -120,6 +119,8 @@ class ASGIMockMiddleware:
                     response = None
                     if candidates is None:
                         response = self._asked_at_once.get(asked)  # type: ignore[arg-type]
+                        if response is not None and scope["method"] == "HEAD":
+                            response = response.head
                     elif asked is None:
                         response = candidates[0].at_once.get(scope["method"])
                     if response is not None:
@@ -230,11 +231,8 @@ async def _reply_at_once(
         drained = drain(receive)
         if drained is not True and not (drained and await drained):
             return
-    method = scope["method"]
-    if method == "HEAD":
-        response = response.head
     if logger.isEnabledFor(logging.INFO):
-        log_mock(response, method, path)
+        log_mock(response, scope["method"], path)
     # A list of its own: whoever stands around may add to it, as Starlette's CORS does.
     headers = [*response.raw_headers]
     await send({"type": "http.response.start", "status": response.status, "headers": headers})

@@ -94,7 +94,7 @@ class _Bucket(Generic[T]):
 
     def __init__(self, groups: Iterable[_Group[T]]) -> None:
         plain: list[_Group[T]] = []
-        by_suffix: dict[tuple[int, int], dict[object, list[_Group[T]]]] = {}
+        by_suffix: dict[int, dict[object, list[_Group[T]]]] = {}
         by_edges: dict[object, tuple[_Key, dict[object, list[_Group[T]]]]] = {}
         for group in groups:
             affixes = group.template.affixes
@@ -102,13 +102,16 @@ class _Bucket(Generic[T]):
                 plain.append(group)
             elif len(affixes) == 1 and not affixes[0].prefix:
                 position, _, suffix = affixes[0]
-                by_suffix.setdefault((position, -len(suffix)), {}).setdefault(suffix, []).append(group)
+                by_suffix.setdefault(position, {}).setdefault(suffix, []).append(group)
             else:
                 kind = tuple((position, len(prefix), len(suffix)) for position, prefix, suffix in affixes)
                 _, table = by_edges.setdefault(kind, (_edges_key(affixes), {}))
                 table.setdefault(_edges(affixes), []).append(group)
-        # The usual edge is one ending, such as `.json`. Each position and length is a look-up of its own.
-        self.by_suffix = [(position, start, _leaves(table)) for (position, start), table in by_suffix.items()]
+        # The usual edge is one ending, such as `.json`. Each length that one has is a look-up of its own.
+        self.by_suffix = [
+            (position, sorted({-len(str(suffix)) for suffix in table}), _leaves(table).get)
+            for position, table in by_suffix.items()
+        ]
         # So is each other kind of edges.
         self.by_edges = [(key, _leaves(table)) for key, table in by_edges.values()]
         self.without_edges = _Leaf(plain)
@@ -120,12 +123,16 @@ class _Bucket(Generic[T]):
         found: list[_Candidate[T]] = []
         if self.without_edges.inner is not None:
             found += self.without_edges.inner.find(path)
-        for position, start, table in self.by_suffix:
-            leaf = table.get(segments[position][start:])
-            if leaf is not None:
-                found += leaf.rest
-                if leaf.inner is not None:
-                    found += leaf.inner.find(path)
+        for position, starts, find_leaf in self.by_suffix:
+            segment = segments[position]
+            least = -len(segment)
+            for start in starts:
+                # A shorter segment would be found under its own length too.
+                leaf = find_leaf(segment[start:]) if start >= least else None
+                if leaf is not None:
+                    found += leaf.rest
+                    if leaf.inner is not None:
+                        found += leaf.inner.find(path)
         for key, edges in self.by_edges:
             leaf = edges.get(key(segments))
             if leaf is not None:

@@ -127,7 +127,9 @@ class WSGIMockMiddleware:
             if response is not None:
                 if environ.get("CONTENT_LENGTH") or environ.get("wsgi.input_terminated"):
                     drain_input(environ)
-                return _reply(environ, start_response, path, response)
+                return _reply(
+                    environ, start_response, path, response.to(environ.get("REQUEST_METHOD", "GET"))
+                )
             candidates = ()
         request = _EnvironRequest(environ, path)
         outer = let_through_by(environ.get("wsgi.input"))
@@ -165,11 +167,8 @@ class WSGIMockMiddleware:
 def _reply(
     environ: WSGIEnvironment, start_response: StartResponse, path: str, response: Response
 ) -> Iterable[bytes]:
-    method = environ.get("REQUEST_METHOD", "GET")
-    if method == "HEAD":
-        response = response.head
     if logger.isEnabledFor(logging.INFO):
-        log_mock(response, method, path)
+        log_mock(response, environ.get("REQUEST_METHOD", "GET"), path)
     # A list of its own: whoever stands around may add to it.
     headers = [*response.headers]
     if response.has_hop_by_hop:
