@@ -91,13 +91,18 @@ class WSGIMockMiddleware:
         if self._trigger_keys is not None:
             # Written out: a loop would take twice as long.
             status, name, delay = self._trigger_keys
-            if (
-                status in environ
-                or name in environ
-                or delay in environ
-                or (self._heeds_baggage and "HTTP_BAGGAGE" in environ)
-            ):
+            if name in environ or delay in environ or (self._heeds_baggage and "HTTP_BAGGAGE" in environ):
                 return self._consider(environ, start_response, path, candidates)
+            if status in environ:
+                # The usual trigger names a status and nothing else, and its reply is ready.
+                response = self._asked_at_once.get(environ[status]) if candidates is None else None
+                if response is None:
+                    return self._consider(environ, start_response, path, candidates)
+                if environ.get("CONTENT_LENGTH") or environ.get("wsgi.input_terminated"):
+                    drain_input(environ)
+                if environ.get("REQUEST_METHOD") == "HEAD":
+                    response = response.head
+                return _reply(environ, start_response, path if self._decodes else _decoded(path), response)
         if candidates is None:
             return self.app(environ, start_response)
         response = candidates[0].at_once.get(environ.get("REQUEST_METHOD", "GET"))
@@ -122,21 +127,12 @@ class WSGIMockMiddleware:
         """Decides with the whole request at hand."""
         if not self._decodes:
             path = _decoded(path)
-        if candidates is None:
-            response = self._asked_for(environ)
-            if response is not None:
-                if environ.get("CONTENT_LENGTH") or environ.get("wsgi.input_terminated"):
-                    drain_input(environ)
-                return _reply(
-                    environ, start_response, path, response.to(environ.get("REQUEST_METHOD", "GET"))
-                )
-            candidates = ()
         request = _EnvironRequest(environ, path)
         outer = let_through_by(environ.get("wsgi.input"))
-        decision = self._snapshot.decide(request, candidates, outer=outer)
+        decision = self._snapshot.decide(request, candidates or (), outer=outer)
         if isinstance(decision, BodyNeeded):
             buffer_input(request, environ)
-            decision = self._snapshot.decide(request, candidates, resume=decision, outer=outer)
+            decision = self._snapshot.decide(request, candidates or (), resume=decision, outer=outer)
         # Once only: a second read waits for ever on a server whose input is the bare socket.
         if isinstance(decision, Response):
             drain_input(environ)
@@ -153,15 +149,6 @@ class WSGIMockMiddleware:
             return _reply(environ, start_response, path, decision)
         with let_through(environ.get("wsgi.input"), by=self._snapshot):
             return self.app(environ, start_response)
-
-    def _asked_for(self, environ: WSGIEnvironment) -> Response | None:
-        """The reply that is ready for the usual trigger, which names a status and nothing else."""
-        if self._trigger_keys is None:
-            return None
-        status, name, delay = self._trigger_keys
-        if name in environ or delay in environ:
-            return None
-        return self._asked_at_once.get(environ.get(status, ""))
 
 
 def _reply(
