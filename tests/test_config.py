@@ -1126,23 +1126,6 @@ def test_two_rules_of_one_name_are_told_beside_everything_else_that_is_wrong(tmp
     ]
 
 
-@pytest.mark.parametrize(
-    ("form", "text"),
-    [
-        ("json", '{"rules": [{"match": "/a", "status": 503, "match": "/b"}]}'),
-        ("yaml", "rules:\n- match: /a\n  status: 503\n  match: /b\n"),
-        ("toml", '[[rules]]\nmatch = "/a"\nmatch = "/b"\n'),
-    ],
-)
-def test_a_key_that_stands_twice_is_refused(form: str, text: str, tmp_path: Path) -> None:
-    path = tmp_path / f"mocks.{form}"
-    path.write_text(text)
-    (problem,) = load_problems(path)
-    assert problem.source == str(path)
-    said = "Cannot overwrite a value" if form == "toml" else "the key 'match' stands twice in one table"
-    assert said in problem.message
-
-
 def test_a_file_that_is_named_twice_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path, "toml", {"rules": [{"match": "/a", "name": "down"}]})
     (problem,) = load_problems([path], MOCKWARE_FILE=str(path))

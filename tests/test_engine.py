@@ -2,7 +2,6 @@
 
 import difflib
 import json
-import logging
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +15,6 @@ from mockware.config import load
 from mockware.engine import Snapshot
 from mockware.environment import read_environment
 from mockware.exceptions import MAX_LISTED
-from mockware.logs import log_mock
 from mockware.messages import PASSTHROUGH, BodyNeeded, Decision, Passthrough, Request, Response
 from mockware.rules import Rule
 
@@ -694,31 +692,3 @@ def test_no_request_leads_to_anything_but_a_decision(
     assert isinstance(decision, (Response, Passthrough))
     if isinstance(decision, Response):
         assert 200 <= decision.status <= 599
-
-
-# The log
-
-
-def test_a_mocked_request_is_one_line_at_info_with_all_that_came_from_it_escaped(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    decision = decide(snapshot(Rule("/a", name="down", status=503)), request())
-    assert isinstance(decision, Response)
-    with caplog.at_level(logging.INFO, logger="mockware"):
-        log_mock(decision, "GET\n", "/a\r\n\x1b[31mé" + "x" * 10_000)
-    (record,) = caplog.records
-    line = record.getMessage()
-    assert (record.name, record.levelname) == ("mockware", "INFO")
-    assert line.startswith(r"mocked 'GET\n' '/a\r\n\x1b[31m\xe9xxx")
-    assert line.endswith(": 503 by rule 'down'")
-    assert line.isascii()
-    assert line.isprintable()
-    assert len(line) < 700
-
-
-def test_nothing_is_logged_for_a_mock_where_nobody_listens_at_info(caplog: pytest.LogCaptureFixture) -> None:
-    decision = decide(snapshot(Rule("/a")), request())
-    assert isinstance(decision, Response)
-    with caplog.at_level(logging.WARNING, logger="mockware"):
-        log_mock(decision, "GET", "/a")
-    assert caplog.records == []
