@@ -1126,10 +1126,12 @@ def test_two_rules_of_one_name_are_told_beside_everything_else_that_is_wrong(tmp
     ]
 
 
-def test_a_file_that_is_named_twice_is_refused(tmp_path: Path) -> None:
-    path = write(tmp_path, "toml", {"rules": [{"match": "/a", "name": "down"}]})
-    (problem,) = load_problems([path], MOCKWARE_FILE=str(path))
-    assert str(problem) == f"{path}: named twice; each file counts once, in its first place"
+def test_a_file_that_code_and_environment_name_counts_once_in_its_first_place(tmp_path: Path) -> None:
+    path = write(tmp_path, "toml", {"trigger": {}, "rules": [{"match": "/a", "name": "down"}]})
+    other = write(tmp_path, "json", {"rules": [{"match": "/b", "name": "up"}]})
+    configuration = loaded([other, path], MOCKWARE_FILE=str(path))
+    assert [entry.name for entry in configuration.entries] == ["down", "up"]
+    assert configuration.sources == (str(path), str(other))
 
 
 def test_two_rules_of_one_name_in_two_sources_are_refused_with_both_sources(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -9,7 +10,10 @@ import pytest
 from tests.by_hand import Environ, Receive, Scope, Send, Sent, over_asgi, over_wsgi
 
 from mockware import ASGIMockMiddleware, Rule, WSGIMockMiddleware
+from mockware.config import load
 from mockware.engine import Snapshot
+from mockware.environment import Environment
+from mockware.messages import Request, Response
 from mockware.nesting import let_through, let_through_by
 
 HALF = [Rule("/half", name="half", probability=0.5)]
@@ -43,7 +47,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def answer(request: pytest.FixtureRequest) -> Any:
     """The status that an app inside two middlewares gives, each with its rules."""
 
-    def twice(outer: list[Rule], inner: list[Rule], target: str, *headers: tuple[str, str]) -> int:
+    def twice(outer: Any, inner: Any, target: str, *headers: tuple[str, str]) -> int:
         middleware: Any = ASGIMockMiddleware if request.param == "ASGI" else WSGIMockMiddleware
         app = asgi_app if request.param == "ASGI" else wsgi_app
         on: dict[str, Any] = {"enabled": True, "environ": {}}
@@ -77,6 +81,39 @@ def test_a_chance_is_drawn_once(answer: Any, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("inner", [[], [Rule("/half", status=418)]])
 def test_a_passthrough_that_was_asked_for_goes_all_the_way(answer: Any, inner: list[Rule]) -> None:
     assert answer(HALF, inner, "/half", ("X-Mock-Status", "passthrough")) == 200
+
+
+@pytest.mark.parametrize("trigger", ["enabled = false", 'paths = ["/api"]', "status_header = 'X-Other'"])
+def test_a_trigger_that_the_outer_one_does_not_heed_works_inside(
+    answer: Any, trigger: str, tmp_path: Path
+) -> None:
+    rules = '[[rules]]\nmatch = "/half"\nprobability = 0.0\n'
+    outer, inner = tmp_path / "mocks.toml", tmp_path / "inner.toml"
+    outer.write_text(f"[trigger]\n{trigger}\n{rules}")
+    inner.write_text(rules)
+    assert answer(str(outer), str(inner), "/half", ("X-Mock-Status", "503")) == 503
+
+
+@pytest.mark.parametrize("trigger", ["enabled = false", 'paths = ["/api"]'])
+def test_a_trigger_works_inside_of_the_same_rules_too(trigger: str, tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("outer", "inner")]
+    for folder, table in zip(folders, [f"[trigger]\n{trigger}\n", ""], strict=True):
+        folder.mkdir()
+        (folder / "mocks.toml").write_text(f'{table}[[rules]]\nmatch = "/half"\nprobability = 0.0\n')
+    outer, inner = (load(Environment(True, ""), str(folder / "mocks.toml")) for folder in folders)
+    same = [entry._replace(source="") for entry in outer.entries]
+    assert same == [entry._replace(source="") for entry in inner.entries]
+    asked = Request("GET", "/half", headers={"x-mock-status": "503"})
+    shared = Snapshot(inner._replace(entries=outer.entries))
+    decision = shared.decide(asked, shared.find("/half") or (), outer=Snapshot(outer))
+    assert isinstance(decision, Response)
+    assert decision.status == 503
+
+
+def test_a_passthrough_that_was_named_goes_all_the_way(answer: Any) -> None:
+    outer = [Rule("/nowhere", name="exempt", passthrough=True)]
+    inner = [*outer, Rule("/half", status=418)]
+    assert answer(outer, inner, "/half", ("X-Mock-Name", "exempt")) == 200
 
 
 def test_rules_of_its_own_answer_inside(answer: Any, waits: list[float]) -> None:

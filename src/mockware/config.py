@@ -138,8 +138,7 @@ def load(environment: Environment, rules: RulesArgument = None) -> Configuration
     sources: list[str] = []
     for source, read in _sources(environment, rules):
         if source in sources and source != "rules=":
-            problems.append(Problem(source, "named twice; each file counts once, in its first place"))
-            continue
+            continue  # operations and code may name the same file; no request reaches its second place
         sources.append(source)
         try:
             file = read()

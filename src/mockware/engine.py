@@ -128,8 +128,6 @@ class Snapshot:
         After `BodyNeeded`, ask once more with it as `resume`, `request.body` being the body, or None where
         that is too long. `outer`: by whose rules it was let through already.
         """
-        if outer is not None and self._repeats(outer):
-            return PASSTHROUGH
         if candidates and candidates[0] is self.untouchable:
             return PASSTHROUGH
         trigger = self.triggers.read(request) if self.triggers else None
@@ -137,14 +135,16 @@ class Snapshot:
             return trigger.to(request.method)
         delay_s = None
         if trigger is not None and self.triggers is not None:
-            if outer is not None and outer.triggers is not None:
-                # It has drawn `passthrough`, or waited.
-                if trigger.choices:
+            if outer is not None and outer.triggers is not None and outer.triggers.read(request) is not None:
+                # Heeded there: `passthrough` was drawn or named, or the delay is over.
+                if trigger.choices or trigger.name is not None:
                     return PASSTHROUGH
             elif trigger.choices or trigger.name is not None:
                 return self._triggered(trigger, request, self.triggers)
             else:
                 delay_s = trigger.delay_s
+        if outer is not None and self._repeats(outer):
+            candidates = ()
         for i in range(resume.at if resume else 0, len(candidates)):
             rule = candidates[i]
             if rule.difference(request) is not None or self.is_expired(rule):
@@ -164,9 +164,10 @@ class Snapshot:
 
     def _repeats(self, outer: Snapshot) -> bool:
         """Whether the rules are the same; compared once."""
-        if self._compared[0] is not outer:
-            self._compared = outer, self._declared == outer._declared
-        return self._compared[1]
+        compared = self._compared  # read once: another thread may compare with another
+        if compared[0] is not outer:
+            compared = self._compared = outer, self._declared == outer._declared
+        return compared[1]
 
     def named(self, name: str) -> CompiledRule | None:
         """The rule of this name, as it was declared or as X-Mock-Rule shows it."""
