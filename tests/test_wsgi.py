@@ -4,12 +4,14 @@ Mocks are looked at under `wsgiref.validate`; passthrough is not, since the vali
 own in the place of those that must stay the same.
 """
 
+import gc
 import io
 import logging
 import sys
 import threading
 import time
 import traceback
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -546,6 +548,19 @@ def test_a_body_that_breaks_off_breaks_off_for_the_app_where_it_did(error: Excep
 
     sent = Sent("POST", "/json", length="100000")
     assert over_wsgi(mocked(app), sent, Broken(error), validated=False).status == 200
+
+
+def test_a_body_that_breaks_off_leaves_no_circle_behind() -> None:
+    # The server's stream would outlive its socket, until the garbage collector comes to close it once more.
+    environ = environ_of(Sent("POST", "/json", length="100000"), Broken(OSError("gone")))
+    stream = weakref.ref(environ["wsgi.input"])
+    mocked(lambda environ, start_response: [])(environ, never_started)
+    gc.disable()
+    try:
+        del environ
+        assert stream() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(("length", "status"), [("100", 404), ("8", 202), ("", 202)])

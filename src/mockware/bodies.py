@@ -185,7 +185,9 @@ def buffer_input(request: Request, environ: dict[str, Any]) -> None:
             pieces.append(piece)
             wanted -= len(piece)
     except _READ_ERRORS as error:
-        broken = error
+        # Without its traceback, whose frames hold this environ: the circle would keep the server's stream
+        # alive after its socket is closed.
+        broken = error.with_traceback(None)
     body = b"".join(pieces)
     if broken is not None:
         environ["wsgi.input"] = _Replay(body, _BrokenStream(broken))
