@@ -184,6 +184,8 @@ def buffer_input(request: Request, environ: dict[str, Any]) -> None:
         while wanted > 0 and (piece := stream.read(min(wanted, _PIECE_BYTES))):
             pieces.append(piece)
             wanted -= len(piece)
+    except ConnectionError:
+        raise  # the client has gone, and nobody is left to be answered
     except _READ_ERRORS as error:
         # Without its traceback, whose frames hold this environ: the circle would keep the server's stream
         # alive after its socket is closed.
