@@ -13,6 +13,9 @@ from typing import Any, TypeVar
 from urllib.parse import unquote_to_bytes
 from wsgiref.validate import validator
 
+from mockware.messages import Response
+from mockware.rules import Rule
+
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -217,3 +220,10 @@ def over_wsgi(app: Any, sent: Sent, stream: Any = None, *, validated: bool = Tru
     ((status, headers),) = started
     fields = tuple(sorted((name.lower(), value) for name, value in headers))
     return Answer(int(status[:3]), fields, b"".join(written))
+
+
+def response_of(rule: Rule, name: str) -> Response:
+    """What a rule without a template and without a sequence replies, under the name that it goes by."""
+    response = rule.compiled(name)
+    assert isinstance(response, Response)
+    return response

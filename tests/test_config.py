@@ -17,6 +17,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from tests.by_hand import response_of
 
 from mockware.config import Configuration, RulesFile, load, read_rules_file, schema
 from mockware.engine import Snapshot
@@ -122,7 +123,7 @@ def comparable(rule: Rule, folder: Path) -> tuple[object, ...]:
         (rule.matched.methods, rule.matched.template.text, rule.name, list(rule.tags), conditions),
         (rule.status, rule.headers, rule.json, rule.text, file),
         (rule.passthrough, rule.delays, rule.probability, rule.expires),
-        None if rule.passthrough else (rule.reply("r").headers, rule.reply("r").body),
+        None if rule.passthrough else (response_of(rule, "r").headers, response_of(rule, "r").body),
     )
 
 
@@ -237,7 +238,7 @@ def test_a_file_is_read_relative_to_the_rules_file_and_not_to_the_working_direct
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "mocks", "toml", {"rules": [{"match": "/a", "file": "answers/a.txt"}]})
     (rule,) = read_rules_file(Path("mocks/mocks.toml")).rules
-    assert rule.reply("r").body == b"right"
+    assert response_of(rule, "r").body == b"right"
 
 
 # One test for each problem that a rule can have: (what was declared, the key, the value, what is said)
@@ -420,12 +421,12 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str, str, str]] = {
         "a bare number has no unit; write `1s` or `1ms`",
     ),
     "a delay that is a list": ({"delay": ["1s"]}, "delay", "['1s']", "a duration is a number and a unit"),
-    "a probability above 1": ({"probability": 25}, "probability", "25", "expected less than or equal to 1"),
+    "a probability above 1": ({"probability": 25}, "probability", "25", "expected a number from 0 to 1"),
     "a probability below 0": (
         {"probability": -0.5},
         "probability",
         "-0.5",
-        "expected greater than or equal to 0",
+        "expected a number from 0 to 1",
     ),
     "a probability that is true": ({"probability": True}, "probability", "True", "expected a number"),
     "a probability in quotes": ({"probability": "0.5"}, "probability", "'0.5'", "expected a number"),
@@ -447,7 +448,7 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str, str, str]] = {
         {"statsu": 200},
         "statsu",
         "200",
-        "no such key; did you mean `status`? Allowed: match, name, tags, when, status",
+        "no such key; did you mean `status`? Allowed: match, name, tags, when, template, status",
     ),
     "an unknown key that resembles none": ({"zzz": 1}, "zzz", "1", "no such key; allowed: match, name, tags"),
     "an unknown key in when": (
@@ -827,7 +828,7 @@ def test_a_file_inside_the_folder_is_read_however_it_is_called(file: str, secret
     rules = secret.parent / "rules"
     (rules / "link.txt").symlink_to("inner/fine.txt")
     (rule,) = read_rules_file(write(rules, "toml", {"rules": [{"match": "/a", "file": file}]})).rules
-    assert rule.reply("r").body == b"fine"
+    assert response_of(rule, "r").body == b"fine"
 
 
 def test_a_rules_file_behind_a_link_has_the_folder_that_it_is_named_in(secret: Path) -> None:
@@ -836,7 +837,7 @@ def test_a_rules_file_behind_a_link_has_the_folder_that_it_is_named_in(secret: P
     write(rules, "toml", {"rules": [{"match": "/a", "file": "inner/fine.txt"}]})
     (secret.parent / "mounted").symlink_to(rules)
     (rule,) = read_rules_file(secret.parent / "mounted/mocks.toml").rules
-    assert rule.reply("r").body == b"fine"
+    assert response_of(rule, "r").body == b"fine"
 
 
 # Whatever a file contains

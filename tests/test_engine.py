@@ -561,7 +561,7 @@ def test_the_name_that_a_mock_shows_is_the_name_that_can_be_asked_for() -> None:
 
 def test_a_passthrough_rule_that_is_named_passes_through() -> None:
     rules = snapshot(Rule("/a", status=404), Rule("/b", name="real", passthrough=True, delay="1s"))
-    assert decide(rules, request(x_mock_name="real")) == Passthrough(1.0)
+    assert decide(rules, request(x_mock_name="real")) == Passthrough(1.0, rule="real")
 
 
 def test_a_rule_that_is_off_or_expired_is_refused_with_the_reason() -> None:

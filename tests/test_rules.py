@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tests.by_hand import response_of
 
 import mockware
-from mockware import rules
+from mockware import answers
 from mockware.durations import Delay, parse_rule_delay
 from mockware.exceptions import ConfigError
 from mockware.messages import Request
@@ -27,7 +28,7 @@ CANONICAL = b'{"status": "accepted", "task_id": "abc-123"}'
 
 
 def fields(rule: Rule) -> dict[str, str]:
-    return {name.lower(): value for name, value in rule.reply("r").headers}
+    return {name.lower(): value for name, value in response_of(rule, "r").headers}
 
 
 # Methods
@@ -111,7 +112,7 @@ def test_what_a_rule_would_answer_is_nothing_of_its_difference() -> None:
 
 
 def test_a_rule_with_only_a_match_gives_the_canonical_202() -> None:
-    response = Rule("POST /reports").reply("POST /reports")
+    response = response_of(Rule("POST /reports"), "POST /reports")
     assert (response.status, response.body) == (202, CANONICAL)
     assert response.headers == (
         ("Content-Type", "application/json"),
@@ -142,7 +143,7 @@ def test_the_reply_has_the_status_body_and_type_that_the_rule_says(
     arguments: dict[str, Any], status: int, body: bytes, media_type: str
 ) -> None:
     rule = Rule("/x", **arguments)
-    response = rule.reply("r")
+    response = response_of(rule, "r")
     assert (response.status, response.body) == (status, body)
     assert fields(rule)["content-type"] == media_type
     assert fields(rule)["content-length"] == str(len(body))
@@ -150,7 +151,7 @@ def test_the_reply_has_the_status_body_and_type_that_the_rule_says(
 
 def test_a_list_repeats_its_header_and_a_number_is_written_in_digits() -> None:
     headers = {"Set-Cookie": ["a=1", "b=2"], "Retry-After": 30, "X-None": []}
-    response = Rule("/x", headers=headers).reply("r")
+    response = response_of(Rule("/x", headers=headers), "r")
     assert response.headers[-3:] == (("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"), ("Retry-After", "30"))
 
 
@@ -174,7 +175,7 @@ def test_a_file_is_sent_as_it_is_with_the_type_of_its_ending(
     monkeypatch.setattr(mimetypes, "guess_type", lambda *args, **kwargs: ("x/y", None))
     (tmp_path / name).write_bytes(b"\x00\xff\r\n")
     rule = Rule("/x", file=tmp_path / name)
-    assert rule.reply("r").body == b"\x00\xff\r\n"
+    assert response_of(rule, "r").body == b"\x00\xff\r\n"
     assert fields(rule)["content-type"] == media_type
 
 
@@ -185,15 +186,15 @@ def test_a_file_in_python_may_be_anywhere_and_is_relative_to_the_working_directo
     (tmp_path / "a.json").write_text("{}")
     monkeypatch.chdir(tmp_path / "work")
     for file in ("../a.json", Path("../a.json"), str(tmp_path / "a.json")):
-        assert Rule("/x", file=file).reply("r").body == b"{}"
+        assert response_of(Rule("/x", file=file), "r").body == b"{}"
 
 
 def test_a_file_may_be_as_large_as_the_bound_and_no_larger(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rules, "MAX_FILE_BYTES", 10)
+    monkeypatch.setattr(answers, "MAX_FILE_BYTES", 10)
     (tmp_path / "a.txt").write_bytes(b"x" * 10)
-    assert Rule("/x", file=tmp_path / "a.txt").reply("r").body == b"x" * 10
+    assert response_of(Rule("/x", file=tmp_path / "a.txt"), "r").body == b"x" * 10
     (tmp_path / "a.txt").write_bytes(b"x" * 11)
     with pytest.raises(ConfigError, match="larger than 10 bytes"):
         Rule("/x", file=tmp_path / "a.txt")
@@ -276,19 +277,9 @@ def test_the_public_rule_is_this_one() -> None:
 
 def test_the_keys_of_a_rule_are_those_of_the_design() -> None:
     assert set(RULE_KEYS) == {
-        "match",
-        "name",
-        "tags",
-        "when",
-        "status",
-        "headers",
-        "json",
-        "text",
-        "file",
-        "passthrough",
-        "delay",
-        "probability",
-        "expires",
+        *("match", "name", "tags", "when", "expires", "probability", "times", "count_per", "delay"),
+        *("status", "headers", "json", "text", "file", "template", "drip", "fault"),
+        *("replies", "then", "patch", "passthrough", "delay_after"),
     }
     assert set(WHEN_KEYS) == {"host", "query", "headers", "cookies", "json"}
 
@@ -296,7 +287,10 @@ def test_the_keys_of_a_rule_are_those_of_the_design() -> None:
 def test_none_means_in_python_what_leaving_a_key_out_means() -> None:
     # As in `Rule("/x", delay=options.delay)`. (`json=None` is JSON's null.)
     absent: dict[str, Any] = dict.fromkeys(
-        ("name", "when", "status", "text", "file", "delay", "probability", "expires")
+        (
+            *("name", "when", "status", "text", "file", "delay", "probability", "expires", "times", "drip"),
+            *("count_per", "fault", "then", "patch", "delay_after"),
+        )
     )
     assert Rule("/x", **absent) == Rule("/x")
 
@@ -344,7 +338,7 @@ def test_a_copy_of_a_rule_is_as_good_as_the_rule(copied: Callable[[Rule], Rule])
     # Spawned workers are handed pickles.
     rule = copied(Rule("POST /x", when={"query": {"a": "1"}}))
     assert rule == Rule("POST /x", when={"query": {"a": "1"}})
-    assert rule.reply("x").body == b'{"status": "accepted", "task_id": "abc-123"}'
+    assert response_of(rule, "x").body == b'{"status": "accepted", "task_id": "abc-123"}'
 
 
 def test_a_condition_on_the_body_is_what_it_would_be_in_a_request() -> None:

@@ -18,6 +18,7 @@ from .wsgi import WSGIMockMiddleware
 
 if TYPE_CHECKING:
     from .config import RulesArgument
+    from .counters import Store
     from .rules import Rule
 
 __all__ = [
@@ -39,6 +40,7 @@ def wrap(
     *,
     rules: RulesArgument = None,
     enabled: bool | None = None,
+    store: Store | str | None = None,
     environ: Mapping[str, str] | None = None,
     clock: Callable[[], float] | None = None,
 ) -> App:
@@ -51,7 +53,7 @@ def wrap(
     middleware: Any = WSGIMockMiddleware
     if read_environment(environ, enabled=enabled).enabled and interface_of(app) != "WSGI":
         middleware = ASGIMockMiddleware
-    wrapped: App = middleware(app, rules=rules, enabled=enabled, environ=environ, clock=clock)
+    wrapped: App = middleware(app, rules=rules, enabled=enabled, store=store, environ=environ, clock=clock)
     return wrapped
 
 

@@ -10,15 +10,21 @@ import inspect
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .bodies import buffer, drain
+from .counters import Count, Counter, CountNeeded, Store
+from .fallback import MAX_WAIT_S, FallbackStore
+from .faults import silence_s
 from .installation import snapshot_for
 from .interfaces import check_interface
 from .logs import log_mock, logger
 from .messages import NOT_ON_HTTP_2, BodyNeeded, Passthrough, Request, Response
 from .nesting import let_through, let_through_by
-from .waiting import place_to_sleep, sleep, sleep_while_connected, too_many_sleepers
+from .pacing import pieces
+from .patches import patch_asgi
+from .waiting import Listener, Place, finished, sleep, too_many_sleepers
 
 if TYPE_CHECKING:
     from .config import RulesArgument
@@ -37,10 +43,11 @@ class ASGIMockMiddleware:
     """Answers chosen requests to an ASGI app with mocks; everything else reaches the app untouched.
 
     `rules` is the path of a rules file, a list of paths, or a list of `Rule`; rules from the environment
-    (`MOCKWARE_RULES`, `MOCKWARE_FILE`) come first. `enabled` None leaves it to `MOCKWARE`; `environ`
-    stands in for `os.environ`, `clock` for `time.time` (seconds). While off, the class returns `app`
-    itself. A websocket handshake that is mocked is refused with the mock, by the Websocket Denial
-    Response extension or else by close code 1008. Raises ConfigError, TypeError for a WSGI app.
+    (`MOCKWARE_RULES`, `MOCKWARE_FILE`) come first. `enabled` None leaves it to `MOCKWARE`. Where rules count,
+    they do so in `store` unless `MOCKWARE_STORE` names another: "memory:", "sqlite:PATH", a URL of Redis, or
+    a `Store`. `environ` stands in for `os.environ`, `clock` for `time.time` (seconds). While off, the class
+    returns `app` itself. A websocket handshake that is mocked is refused with the mock, by the Websocket
+    Denial Response extension or else by close code 1008. Raises ConfigError, TypeError for a WSGI app.
     """
 
     __slots__ = (
@@ -68,10 +75,11 @@ class ASGIMockMiddleware:
         *,
         rules: RulesArgument = None,
         enabled: bool | None = None,
+        store: Store | str | None = None,
         environ: Mapping[str, str] | None = None,
         clock: Callable[[], float] | None = None,
     ) -> Any:
-        snapshot = snapshot_for(rules, enabled=enabled, environ=environ, clock=clock)
+        snapshot = snapshot_for(rules, enabled=enabled, store=store, environ=environ, clock=clock)
         if snapshot is None:
             return app
         if check_interface(app, "ASGI") == "ASGI 2":
@@ -145,7 +153,7 @@ class ASGIMockMiddleware:
 
     async def _consider(
         self, scope: Scope, receive: Receive, send: Send, path: str, candidates: Sequence[CompiledRule]
-    ) -> None:
+    ) -> Any:
         """Decides with the whole request at hand."""
         request = _ScopeRequest(scope, path)
         # On HTTP/2 the body may be on its way whatever is said, and leaving it unread breaks hypercorn; on
@@ -161,17 +169,31 @@ class ASGIMockMiddleware:
                 receive = await buffer(request, receive)
                 expects = False
             decision = self._snapshot.decide(request, candidates, resume=decision, outer=outer)
+        if isinstance(decision, CountNeeded):
+            decision = decision.settle(await self._count(decision.counters))
         if isinstance(decision, Response):
             return await self._reply(scope, receive, send, path, decision, expects=expects)
-        if isinstance(decision, Passthrough) and decision.delay_s:
-            with place_to_sleep() as granted:
-                if granted:
-                    await sleep(decision.delay_s)
-            if not granted:
-                refusal = too_many_sleepers("passthrough", request.method)
-                return await self._reply(scope, receive, send, path, refusal, expects=expects)
+        app = self.app
+        if isinstance(decision, Passthrough) and decision.patch is not None and scope["type"] == "http":
+            app = partial(patch_asgi, decision.patch, app)
         with let_through(mark, by=self._snapshot):
-            return await self.app(scope, receive, send)
+            if not (isinstance(decision, Passthrough) and (decision.delay_s or decision.delay_after_s)):
+                return await app(scope, receive, send)
+            with Listener(receive, listens=not expects) as listener:
+                if not decision.delay_s or await _waited(decision.delay_s, listener):
+                    send = _late(send, decision.delay_after_s, listener) if decision.delay_after_s else send
+                    return await app(scope, listener, send)
+        refusal = too_many_sleepers(decision.rule, request.method)
+        return await self._reply(scope, receive, send, path, refusal, expects=expects)
+
+    async def _count(self, counters: Sequence[Counter]) -> Count | None:
+        """Asks a store that has to be waited for, in a thread of its own."""
+        store = self._snapshot.store
+        if not isinstance(store, FallbackStore):
+            return store.count(counters)
+        counting = store.begin(counters)
+        await finished(counting, MAX_WAIT_S)
+        return store.end(counting, counters)
 
     async def _reply(
         self,
@@ -194,33 +216,56 @@ class ASGIMockMiddleware:
             drained = drain(receive)
             if drained is not True and not (drained and await drained):
                 return
-        if response.delay_s:
-            with place_to_sleep() as granted:
-                if not granted:
-                    response = too_many_sleepers(response.rule, scope.get("method", "GET"))
-                elif expects:
-                    await sleep(response.delay_s)  # asking for the next event would be asking for the body
-                elif not await sleep_while_connected(response.delay_s, receive):
-                    return
-        log_mock(response, scope.get("method", "GET"), path)
-        prefix = ""
-        if scope["type"] == "websocket":
-            if "websocket.http.response" not in (scope.get("extensions") or ()):
-                await send({"type": "websocket.close", "code": 1008, "reason": response.reason})
+        if response.is_plain:
+            await _send(scope, send, path, response, expects=expects)
+            return
+        # To listen to a client that holds its body back would be to ask for the body.
+        with Place(wanted=response.sleeps) as place, Listener(receive, listens=not expects) as listener:
+            if not place.granted:
+                response = too_many_sleepers(response.rule, scope.get("method", "GET"))
+            elif response.delay_s and not await listener.sleep(response.delay_s):
                 return
-            prefix = "websocket."
-        headers = list(response.raw_headers)
-        if expects:
-            # The body that was announced never comes, so nothing else can on this connection.
-            headers = [
-                pair for pair in headers if pair[0] != b"connection" or b"keep-alive" not in pair[1].lower()
-            ]
-            headers.append((b"connection", b"close"))
-        elif response.has_hop_by_hop and scope.get("http_version", "1.1") >= "2":
-            headers = [pair for pair in headers if pair[0].decode("ascii") not in NOT_ON_HTTP_2]
-        await send({"type": prefix + "http.response.start", "status": response.status, "headers": headers})
+            if response.drip_s or response.fault == "stall":
+                await listener.during(lambda: _send(scope, send, path, response, expects=expects))
+                return
+        # Out of its place: a client that reads slowly does not sleep.
+        await _send(scope, send, path, response, expects=expects)
+
+
+async def _send(scope: Scope, send: Send, path: str, response: Response, *, expects: bool) -> None:
+    """A mock as a server takes it: whole, or as slowly and as far as it goes."""
+    log_mock(response, scope.get("method", "GET"), path)
+    prefix = ""
+    if scope["type"] == "websocket":
+        if "websocket.http.response" not in (scope.get("extensions") or ()):
+            await send({"type": "websocket.close", "code": 1008, "reason": response.reason})
+            return
+        prefix = "websocket."
+    headers = list(response.raw_headers)
+    if expects:
+        # The body that was announced never comes, so nothing else can on this connection.
+        headers = [
+            pair for pair in headers if pair[0] != b"connection" or b"keep-alive" not in pair[1].lower()
+        ]
+        headers.append((b"connection", b"close"))
+    elif response.has_hop_by_hop and scope.get("http_version", "1.1") >= "2":
+        headers = [pair for pair in headers if pair[0].decode("ascii") not in NOT_ON_HTTP_2]
+    await send({"type": prefix + "http.response.start", "status": response.status, "headers": headers})
+    if not (response.drip_s or response.fault):
         # `more_body` may be left out, but there are receivers (Quart's test client) that look for it.
         await send({"type": prefix + "http.response.body", "body": response.body, "more_body": False})
+        return
+    for wait_s, piece in pieces(response):
+        await sleep(wait_s)
+        await send({"type": prefix + "http.response.body", "body": piece, "more_body": True})
+    if response.fault is None or prefix:
+        await send({"type": prefix + "http.response.body", "body": b"", "more_body": False})
+        return
+    # Some servers keep the headers for the first piece of the body, be it empty.
+    await send({"type": "http.response.body", "body": b"", "more_body": True})
+    if response.fault == "stall":
+        await sleep(silence_s(response))
+    # An app that returns before its body is complete has its connection closed, without a traceback.
 
 
 async def _reply_at_once(
@@ -237,6 +282,25 @@ async def _reply_at_once(
     headers = [*response.raw_headers]
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body, "more_body": False})
+
+
+async def _waited(delay_s: float, listener: Listener) -> bool:
+    """Holds a request back before the app gets it; False: there is no room to."""
+    with Place() as place:
+        if place.granted:
+            await listener.sleep(delay_s)
+        return place.granted
+
+
+def _late(send: Send, delay_s: float, listener: Listener) -> Send:
+    """A response that starts `delay_s` seconds late; without room to wait, at once."""
+
+    async def send_late(event: MutableMapping[str, Any]) -> None:
+        if event["type"] == "http.response.start":
+            await _waited(delay_s, listener)
+        await send(event)
+
+    return send_late
 
 
 class _ScopeRequest(Request):

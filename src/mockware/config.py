@@ -28,20 +28,13 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 
 from . import schemas
+from .answers import STRICT, HeaderName, StatusCode, checked
 from .documents import read_document
 from .durations import MAX_DELAY_S, parse_delay
 from .environment import Environment
 from .exceptions import ConfigError, Problem, did_you_mean, quoted
 from .paths import PathTemplate
-from .rules import (
-    RULE_KEYS,
-    STRICT,
-    WHEN_KEYS,
-    HeaderName,
-    Rule,
-    StatusCode,
-    checked,
-)
+from .rules import Rule, known_keys
 from .triggers import TriggerFields, Triggers
 from .validation import findings
 
@@ -113,12 +106,17 @@ class Entry(NamedTuple):
 
 
 class Configuration(NamedTuple):
-    """All that a snapshot is compiled from. `sources` says where the rules are from, in order."""
+    """All that a snapshot is compiled from.
+
+    `sources` says where the rules are from, in order; `service` is the name that tells the counters of this
+    service from those of others in one store.
+    """
 
     entries: tuple[Entry, ...] = ()
     never: tuple[str, ...] = ()
     triggers: Triggers | None = None
     sources: tuple[str, ...] = ()
+    service: str = ""
 
 
 def schema() -> dict[str, Any]:
@@ -160,7 +158,9 @@ def load(environment: Environment, rules: RulesArgument = None) -> Configuration
     if problems:
         raise ConfigError(problems)
     table = next(iter(tables.values()), TriggerTable())
-    return Configuration(tuple(entries), tuple(never), _triggers(table, environment), tuple(sources))
+    return Configuration(
+        tuple(entries), tuple(never), _triggers(table, environment), tuple(sources), environment.service
+    )
 
 
 def _sources(environment: Environment, rules: RulesArgument) -> Iterator[tuple[str, Callable[[], RulesFile]]]:
@@ -271,10 +271,8 @@ def _known_keys(place: tuple[int | str, ...]) -> Sequence[str]:
             return _FILE_KEYS
         case ("trigger",):
             return _TRIGGER_KEYS
-        case ("rules", int()):
-            return RULE_KEYS
-        case ("rules", int(), "when"):
-            return WHEN_KEYS
+        case ("rules", int(), *within):
+            return known_keys(tuple(within))
     return ()
 
 

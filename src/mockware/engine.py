@@ -1,8 +1,9 @@
-"""The one place where rules, triggers, chance and the clock meet.
+"""The one place where rules, triggers, chance, the store and the clock meet.
 
 Law: a request and the candidates for its path go in, a decision comes out. Nothing here sleeps, reads a
-body or knows an interface: where a decision hangs on the body alone it says so (`BodyNeeded`) and is
-asked again. A snapshot is compiled whole and never edited; all that can be done beforehand is done then.
+body or knows an interface: where a decision hangs on the body it says so (`BodyNeeded`) and is asked again;
+where it hangs on a store that has to be waited for, that is said too (`CountNeeded`). A snapshot is compiled
+whole and never edited; all that can be done beforehand is done then.
 """
 
 from __future__ import annotations
@@ -13,16 +14,23 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from urllib.parse import unquote
 
+from .answers import Changes
+from .callers import CounterKeys, Probability
 from .conditions import Difference
 from .config import Configuration, Entry
-from .durations import Delay
+from .counters import Count, Counter, CountNeeded, Store
+from .durations import NO_DELAY, Delay, parse_rule_delay
 from .exceptions import did_you_mean
 from .index import PathIndex
+from .memory_store import MemoryStore
 from .messages import PASSTHROUGH, BodyNeeded, Decision, Passthrough, Request, Response
+from .patches import Patch
 from .paths import PathTemplate
 from .replies import build_reply
 from .rules import Rule
+from .sequences import Sequence as ReplySequence
 from .statuses import CATALOGUE
+from .templated import TemplatedReply
 from .triggers import RULE_NAME, Trigger, Triggers, draw
 
 # The methods for which a rule without a method has its answer ready; OPTIONS may be a preflight, and any
@@ -34,27 +42,65 @@ class CompiledRule:
     """A rule with everything computed that does not depend on the request.
 
     `at_once` has the response for each method where nothing else has to be asked; for a rule with a
-    condition, a delay, a chance or an end it is empty, and `difference` and `answer` decide.
+    condition, a delay, a chance, a count, a template, a fault or an end it is empty, and `difference` and
+    `answer` decide. `counters` names the counters of a rule to which it matters how often it has answered,
+    and `limit` is how often it may.
     """
 
-    __slots__ = ("at_once", "delays", "expires_at", "name", "on", "probability", "response", "rule")
+    __slots__ = (
+        "at_once",
+        "counters",
+        "delay",
+        "delay_after",
+        "expires_at",
+        "limit",
+        "name",
+        "needs_body",
+        "on",
+        "patch",
+        "probability",
+        "reads_body",
+        "rule",
+        "sequence",
+        "steps",
+    )
 
-    def __init__(self, entry: Entry) -> None:
+    def __init__(self, entry: Entry, *, service: str = "") -> None:
         rule = entry.rule
         self.name = entry.name
         self.rule = rule
         self.on = entry.on
-        self.response: Response | None = None if rule.passthrough else rule.reply(entry.name)
-        self.delays: Delay = rule.delays
-        self.probability: float | None = rule.probability
+        self.steps = tuple((step.compiled(entry.name), step.delays) for step in rule.steps)
+        self.sequence: ReplySequence = rule.sequence
+        self.patch: Patch | None = (
+            rule.patch.compiled(entry.name) if isinstance(rule.patch, Changes) else None
+        )
+        self.delay: Delay = rule.delays
+        self.delay_after: Delay = parse_rule_delay(rule.delay_after)
+        self.probability: Probability | None = rule.chances
         self.expires_at: float | None = rule.expires.timestamp() if rule.expires else None
+        self.limit: int | None = rule.times
+        self.counters: CounterKeys | None = None
+        if rule.counts:
+            self.counters = CounterKeys(rule.caller, rule=entry.name, service=service)
+        self.reads_body = any(
+            isinstance(reply, TemplatedReply) and reply.reads_body for reply, _ in self.steps
+        )
+        self.needs_body = self.reads_body or (rule.conditions is not None and rule.conditions.needs_body)
         self.at_once: Mapping[str, Response] = {}
-        asks_nothing = rule.conditions is None and self.expires_at is None and self.probability is None
-        if self.response is not None and asks_nothing and rule.delays == Delay():
-            self.at_once = {
-                method: self.response.head if method == "HEAD" else self.response
-                for method in rule.matched.methods or _COMMON_METHODS
-            }
+        asks_nothing = (
+            rule.conditions is None
+            and self.expires_at is None
+            and self.probability is None
+            and self.counters is None
+        )
+        if asks_nothing and len(self.steps) == 1:
+            response, delay = self.steps[0]
+            if isinstance(response, Response) and response.is_plain and delay == NO_DELAY:
+                self.at_once = {
+                    method: response.head if method == "HEAD" else response
+                    for method in rule.matched.methods or _COMMON_METHODS
+                }
 
     def difference(self, request: Request) -> Difference | None:
         """What keeps the rule from matching, its path and the request's body aside."""
@@ -62,14 +108,34 @@ class CompiledRule:
             return difference
         return None if self.rule.conditions is None else self.rule.conditions.difference(request)
 
-    def answer(self, request: Request, delay_s: float | None, chance: Callable[[], float]) -> Decision:
-        """The rule's reply or passthrough, after `delay_s` or else the rule's own delay."""
-        if delay_s is None:
-            low, high = self.delays
-            delay_s = low if low == high else low + (high - low) * chance()
-        if self.response is None:
+    def answer(
+        self,
+        request: Request,
+        delay_s: float | None,
+        before: int,
+        *,
+        chance: Callable[[], float],
+        clock: Callable[[], float],
+    ) -> Response | Passthrough:
+        """The rule's reply or passthrough, after `delay_s` or else the delay that it declares.
+
+        `before` is how often it has answered already.
+        """
+        if not self.steps:
+            if delay_s is None:
+                delay_s = self.delay.draw(chance)
+            delay_after_s = self.delay_after.draw(chance)
+            if not (delay_s or delay_after_s or self.patch):
+                return PASSTHROUGH
+            return Passthrough(delay_s, delay_after_s, self.patch, self.name)
+        place = self.sequence.step(before)
+        if place is None:
             return Passthrough(delay_s) if delay_s else PASSTHROUGH
-        return self.response.to(request.method).after(delay_s)
+        response, delay = self.steps[place]
+        if isinstance(response, TemplatedReply):
+            parameters = self.rule.matched.template.parameters(request.path)
+            response = response.rendered(request, parameters, now=clock(), chance=chance)
+        return response.to(request.method).after(delay.draw(chance) if delay_s is None else delay_s)
 
 
 class Snapshot:
@@ -86,10 +152,14 @@ class Snapshot:
         self,
         configuration: Configuration,
         *,
+        store: Store | None = None,
         clock: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self.rules = tuple(CompiledRule(entry) for entry in configuration.entries)
+        self.rules = tuple(
+            CompiledRule(entry, service=configuration.service) for entry in configuration.entries
+        )
+        self.store: Store = MemoryStore(clock=clock) if store is None else store
         self.untouchable = CompiledRule(Entry("never", Rule("/", passthrough=True), "never"))
         index = PathIndex(
             [
@@ -140,24 +210,69 @@ class Snapshot:
                 if trigger.choices or trigger.name is not None:
                     return PASSTHROUGH
             elif trigger.choices or trigger.name is not None:
-                return self._triggered(trigger, request, self.triggers)
+                return self._triggered(trigger, request, self.triggers, resume)
             else:
                 delay_s = trigger.delay_s
         if outer is not None and self._repeats(outer):
             candidates = ()
+        counted: list[CompiledRule] = list(resume.counted) if resume else []
+        last: CompiledRule | None = None
         for i in range(resume.at if resume else 0, len(candidates)):
             rule = candidates[i]
             if rule.difference(request) is not None or self.is_expired(rule):
                 continue
-            conditions = rule.rule.conditions
-            if conditions is not None and conditions.needs_body:
+            if rule.needs_body:
                 if resume is None:
-                    return BodyNeeded(i)
-                if conditions.body_difference(request) is not None:
+                    return BodyNeeded(i, tuple(counted))
+                conditions = rule.rule.conditions
+                if conditions is not None and conditions.body_difference(request) is not None:
                     continue
-            if rule.probability is None or self._chance() < rule.probability:
-                return rule.answer(request, delay_s, self._chance)
+            if rule.probability is not None and not rule.probability.holds(
+                request, self._chance, rule=rule.name
+            ):
+                continue
+            if rule.counters is None:
+                last = rule
+                break
+            counted.append(rule)
+            if rule.limit is None:
+                break
+        if counted:
+            return self._counted(request, delay_s, counted, [rule.limit for rule in counted], last)
+        if last is not None:
+            return self._answer(last, request, delay_s)
         return Passthrough(delay_s) if delay_s else PASSTHROUGH
+
+    def _answer(
+        self, rule: CompiledRule, request: Request, delay_s: float | None, before: int = 0
+    ) -> Response | Passthrough:
+        return rule.answer(request, delay_s, before, chance=self._chance, clock=self._clock)
+
+    def _counted(
+        self,
+        request: Request,
+        delay_s: float | None,
+        rules: Sequence[CompiledRule],
+        limits: Sequence[int | None],
+        last: CompiledRule | None,
+    ) -> Decision:
+        """The answer of the first of `rules` whose counter is below its limit, or else that of `last`."""
+
+        def settle(count: Count | None) -> Response | Passthrough:
+            if count is not None:
+                return self._answer(rules[count.at], request, delay_s, count.before)
+            if last is not None:
+                return self._answer(last, request, delay_s)
+            return Passthrough(delay_s) if delay_s else PASSTHROUGH
+
+        counters = tuple(
+            Counter(rule.counters.key(request), limit)
+            for rule, limit in zip(rules, limits, strict=True)
+            if rule.counters is not None
+        )
+        if self.store.threads:
+            return CountNeeded(counters, settle)
+        return settle(self.store.count(counters))
 
     def is_expired(self, rule: CompiledRule) -> bool:
         return rule.expires_at is not None and self._clock() >= rule.expires_at
@@ -173,7 +288,9 @@ class Snapshot:
         """The rule of this name, as it was declared or as X-Mock-Rule shows it."""
         return self._by_name.get(name) or self._by_name.get(unquote(name))
 
-    def _triggered(self, trigger: Trigger, request: Request, triggers: Triggers) -> Decision:
+    def _triggered(
+        self, trigger: Trigger, request: Request, triggers: Triggers, resume: BodyNeeded | None
+    ) -> Decision:
         if trigger.choices:
             status = draw(trigger.choices, self._chance())
             if status is None:
@@ -182,7 +299,12 @@ class Snapshot:
         name = (trigger.name or "").strip(" \t")
         rule = self.named(name)
         if rule is not None and rule.on and not self.is_expired(rule):
-            return rule.answer(request, trigger.delay_s, self._chance)
+            if rule.reads_body and resume is None:
+                return BodyNeeded(0)
+            if rule.counters is not None and rule.sequence.changes:
+                # Its replies go on in turn; `times` alone is put aside.
+                return self._counted(request, trigger.delay_s, (rule,), (None,), None)
+            return self._answer(rule, request, trigger.delay_s)
         if rule is None:
             reason = f"no rule has this name{did_you_mean(name, self._by_name)}"
         else:

@@ -38,9 +38,10 @@ class Environment(NamedTuple):
     short_rules: str = ""
     key: str = ""
     service: str = ""
+    store: str = ""
 
     def __repr__(self) -> str:
-        return f"<Environment: {self.why}>"  # whatever is logged, the key is not
+        return f"<Environment: {self.why}>"  # whatever is logged, the keys are not
 
 
 def read_environment(environ: Mapping[str, str] | None = None, *, enabled: bool | None = None) -> Environment:
@@ -69,9 +70,6 @@ def read_environment(environ: Mapping[str, str] | None = None, *, enabled: bool 
         for word in selected
         if word.lower() in ("on", "off")
     ]
-    store = environ.get("MOCKWARE_STORE", "")
-    if store not in ("", "memory:"):
-        problems.append(Problem("MOCKWARE_STORE", "no such store; allowed: memory:", value=quoted(store)))
     if environ.get("MOCKWARE_CONTROL"):
         problems.append(Problem("MOCKWARE_CONTROL", "this version has no control page; unset the variable"))
     key = environ.get("MOCKWARE_KEY", "")
@@ -92,4 +90,5 @@ def read_environment(environ: Mapping[str, str] | None = None, *, enabled: bool 
         short_rules=environ.get("MOCKWARE_RULES", ""),
         key=key,
         service=service,
+        store=environ.get("MOCKWARE_STORE", "").strip(),
     )

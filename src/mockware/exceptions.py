@@ -77,6 +77,10 @@ class ConfigError(MockwareError, ValueError):
         return type(self), (self.problems,)
 
 
+class StoreError(MockwareError):
+    """The store cannot count just now. What it says names no secret."""
+
+
 def quoted(value: object) -> str:
     """`value` as one short line of printable ASCII, whatever it is made of."""
     # Cut before and after escaping: a megabyte need not be escaped to be shortened, and one

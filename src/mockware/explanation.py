@@ -1,7 +1,8 @@
 """What becomes of one request, and why: who answers it, how often, and what kept the others from it.
 
-Law: every response is one that the engine decided upon. Only its dice are loaded, so that each answer that
-chance could pick is seen once; no rule is applied here by other means than its own `difference`.
+Law: every response is one that the engine decided upon. Only its dice are loaded, and its counts, so that
+each answer that either could pick is seen once; no rule is applied here by other means than its own
+`difference`.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from .bodies import MAX_BUFFERED_BYTES
+from .callers import THE_RULE
 from .config import Configuration
+from .counters import Count, Counter
 from .durations import Delay
-from .engine import Snapshot
+from .engine import CompiledRule, Snapshot
 from .environment import Environment
 from .exceptions import quoted
-from .messages import TOKEN, BodyNeeded, Decision, Request, Response
+from .messages import TOKEN, BodyNeeded, Decision, Passthrough, Request, Response
 from .paths import PathTemplate
 from .review import rule_labels
 from .triggers import Trigger, TriggerFields
@@ -38,25 +41,29 @@ THE_APP = "the app"
 class Answer(NamedTuple):
     """One of the answers that the request may get: whose it is, to which `share` of such requests, when.
 
-    `response` is None where the app is asked, with `delay` before it.
+    `response` is None where the app is asked, with `delay` before it. `turn` says of a rule that counts when
+    its turn is, `manner` what else becomes of the response.
     """
 
     who: str
     share: float
     delay: Delay
     response: Response | None
+    turn: str = ""
+    manner: str = ""
 
     @property
     def sentence(self) -> str:
         """`rule 2 'payments-down' of mocks.toml answers 25% of such requests, after 1 to 2 s:`"""
         share = "" if self.share >= _SURE else f" {self.share * 100:.4g}% of such requests"
-        low, high = self.delay
-        after = f", after {f'{low:g} to ' if low < high else ''}{high:g} s" if high else ""
+        rest = "".join(
+            f", {part}" for part in (self.turn, self.delay and f"after {self.delay}", self.manner) if part
+        )
         if self.response is not None:
-            return f"{self.who} answers{share}{after}:"
+            return f"{self.who} answers{share}{rest}:"
         if self.who == THE_APP:
-            return f"{self.who} answers{share}{after}"
-        return f"{self.who} passes{share or ' it'} through to {THE_APP}{after}"
+            return f"{self.who} answers{share}{rest}"
+        return f"{self.who} passes{share or ' it'} through to {THE_APP}{rest}"
 
 
 class Miss(NamedTuple):
@@ -125,7 +132,8 @@ class _Explainer:
         self._environment = environment
         self._dice: list[float] = []
         chance = lambda: self._dice.pop() if self._dice else 0.0  # noqa: E731
-        self._snapshot = Snapshot(configuration, clock=clock, chance=chance)
+        self._store = _LoadedStore()
+        self._snapshot = Snapshot(configuration, store=self._store, clock=clock, chance=chance)
         self._candidates = self._snapshot.find(request.path) or ()
         numbers = {id(rule): number for number, rule in enumerate(self._snapshot.rules)}
         # Those that are on and whose path is the request's, in file order.
@@ -165,7 +173,6 @@ class _Explainer:
         self._dice[:] = reversed(dice)
         decision = self._snapshot.decide(self._request, self._candidates)
         if isinstance(decision, BodyNeeded):
-            self._dice[:] = reversed(dice)
             decision = self._snapshot.decide(self._request, self._candidates, resume=decision)
         return decision
 
@@ -175,23 +182,46 @@ class _Explainer:
         numbers: list[int] = []
         left = _SURE
         passed_over: list[float] = []
+        counted = 0
         for number in self._on_path:
-            rule = self._configuration.entries[number].rule
-            probability = _SURE if rule.probability is None else rule.probability
+            rule = self._snapshot.rules[number]
             if self._why_not(number) is not None:
                 continue
+            probability = self._probability(rule)
+            draws = self._draws(rule)
             if not probability:
-                passed_over.append(probability)  # it never answers, but draws
+                passed_over += [1.0] if draws else []  # it never answers, but draws
                 continue
-            decision = self._decide(*passed_over, 0.0)
-            delays = rule.delays if delay is None else delay
-            answers.append(_answer(self._called(number), left * probability, delays, decision))
+            dice = (*passed_over, *([0.0] if draws else []))
+            share = left * probability
             numbers.append(number)
-            left *= 1 - probability
-            if probability >= _SURE:
-                return answers, numbers
-            passed_over.append(probability)  # the least that is not below it
+            for before, turn in turns(rule):
+                self._store.next = None if rule.counters is None else Count(counted, before)
+                decision = self._decide(*dice)
+                answers.append(
+                    _answer(self._called(number), share, _delay(rule, before, delay), decision, turn)
+                )
+            counted += rule.counters is not None
+            if rule.limit is None:
+                left *= 1 - probability
+                if probability >= _SURE:
+                    return answers, numbers
+            if draws:
+                passed_over.append(probability)  # the least that is not below it
         return [*answers, _app(left, delay or Delay())], numbers
+
+    def _draws(self, rule: CompiledRule) -> bool:
+        """Whether chance decides about this request, and not who sent it."""
+        if rule.probability is None:
+            return False
+        return rule.probability.caller is None or rule.probability.caller.word(self._request) is None
+
+    def _probability(self, rule: CompiledRule) -> float:
+        if rule.probability is None:
+            return _SURE
+        if self._draws(rule):
+            return rule.probability.share
+        return float(rule.probability.holds(self._request, lambda: 0.0, rule=rule.name))
 
     def _named(self, trigger: Trigger) -> list[int]:
         """The number of the rule that a trigger names, if it may answer."""
@@ -217,8 +247,12 @@ class _Explainer:
         if not named:
             yield _answer("the trigger is refused, and its refusal", _SURE, Delay(), decision)
             return
-        delays = self._configuration.entries[named[0]].rule.delays if trigger.delay_s is None else delay
-        yield _answer(f"{self._called(named[0])}, named by the trigger,", _SURE, delays, decision)
+        rule = self._snapshot.rules[named[0]]
+        who = f"{self._called(named[0])}, named by the trigger,"
+        for before, turn in turns(rule, named=True):
+            self._store.next = Count(0, before)
+            delays = _delay(rule, before, None if trigger.delay_s is None else delay)
+            yield _answer(who, _SURE, delays, self._decide(), turn)
 
     def _unheeded(self) -> Iterator[str]:
         """Why a trigger that the request carries is as if absent."""
@@ -269,8 +303,11 @@ class _Explainer:
 
     def _why_silent(self, number: int, comes_first: str) -> str:
         why_not = self._why_not(number)
-        if why_not is None and self._configuration.entries[number].rule.probability == 0:
-            return "its probability is 0"
+        rule = self._snapshot.rules[number]
+        if why_not is None and not self._probability(rule):
+            if self._draws(rule) or rule.probability is None:
+                return "its probability is 0"
+            return f"its probability leaves this {rule.probability.caller} out"
         return why_not or f"never looked at: {comes_first}"
 
     def _nearest(self, numbers: list[int]) -> list[int]:
@@ -307,5 +344,75 @@ def _app(share: float, delay: Delay = Delay()) -> Answer:  # noqa: B008 - immuta
     return Answer(THE_APP, share, delay, None)
 
 
-def _answer(who: str, share: float, delay: Delay, decision: Decision) -> Answer:
-    return Answer(who, share, delay, decision if isinstance(decision, Response) else None)
+def _answer(who: str, share: float, delay: Delay, decision: Decision, turn: str = "") -> Answer:
+    if isinstance(decision, Response):
+        return Answer(who, share, delay, decision, turn, _manner(decision))
+    manners = []
+    if isinstance(decision, Passthrough):
+        manners += ["whose response starts late"] if decision.delay_after_s else []
+        manners += ["and changes its response"] if decision.patch else []
+    return Answer(who, share, delay, None, turn, ", ".join(manners))
+
+
+def _manner(response: Response) -> str:
+    if response.fault == "empty":
+        return "by ending the connection where the server allows it, and not with"
+    if response.fault is not None:
+        return (
+            "half the body, then the end of the connection"
+            if response.fault == "cut"
+            else "no body, then silence"
+        )
+    return f"the body over {response.drip_s:g} s" if response.drip_s else ""
+
+
+def _delay(rule: CompiledRule, before: int, delay: Delay | None) -> Delay:
+    """The delay of the rule's answer when it has answered so often, unless a trigger has another."""
+    if delay is not None:
+        return delay
+    if not rule.steps:
+        return rule.delay
+    place = rule.sequence.step(before)
+    return Delay() if place is None else rule.steps[place][1]
+
+
+def turns(rule: CompiledRule, *, named: bool = False) -> Iterator[tuple[int, str]]:
+    """How often a rule has answered when it comes to each of its replies, and in words when that is.
+
+    `named`: by a trigger, which puts `times` aside.
+    """
+    limit = None if named else rule.limit
+    per = "" if rule.rule.caller == THE_RULE else f" per {rule.rule.caller}"
+    *_, total = ends = rule.sequence.ends
+    if not rule.sequence.changes:
+        yield 0, "" if limit is None else f"{_times(1, limit)}{per}"
+        return
+    then = rule.sequence.then
+    for start, end in zip((0, *ends), (*ends, None), strict=True):
+        if (limit is not None and start >= limit) or (end is None and then != "passthrough"):
+            return
+        last = limit if end is None or (end == total and then == "last") else min(end, limit or end)
+        turn = _times(start + 1, last)
+        yield start, turn + (f" of each {total}" if then == "loop" else "") + per
+
+
+def _times(first: int, last: int | None) -> str:
+    if last is None:
+        return f"from time {first} on"
+    return f"time {first}" if first == last else f"times {first} to {last}"
+
+
+class _LoadedStore:
+    """Counts what it is told to."""
+
+    threads = 0
+    name = "memory:"
+
+    def __init__(self) -> None:
+        self.next: Count | None = None
+
+    def count(self, counters: Sequence[Counter]) -> Count | None:
+        return self.next
+
+    def close(self) -> None:
+        pass

@@ -11,10 +11,12 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from .environment import read_environment
+from .exceptions import ConfigError, Problem, quoted
 from .logs import logger
 
 if TYPE_CHECKING:
     from .config import Configuration, RulesArgument
+    from .counters import Store
     from .engine import Snapshot
 
 
@@ -22,6 +24,7 @@ def snapshot_for(
     rules: RulesArgument = None,
     *,
     enabled: bool | None = None,
+    store: Store | str | None = None,
     environ: Mapping[str, str] | None = None,
     clock: Callable[[], float] | None = None,
 ) -> Snapshot | None:
@@ -36,17 +39,44 @@ def snapshot_for(
     from .config import load
     from .engine import Snapshot
 
-    configuration = load(environment, rules)
-    snapshot = Snapshot(configuration, clock=clock or time.time)
+    problems: list[Problem] = []
+    configuration, opened = None, None
+    try:
+        opened = _opened(environment.store, store)
+    except ConfigError as error:
+        problems += error.problems
+    try:
+        configuration = load(environment, rules)
+    except ConfigError as error:
+        problems[:0] = error.problems
+    if problems or configuration is None:
+        raise ConfigError(problems)
+    snapshot = Snapshot(configuration, store=opened, clock=clock or time.time)
     # At WARNING, so that a service whose logging nobody set up shows that its answers may be mocks.
     logger.warning(
-        "mockware is ON (%s): %s", environment.why, describe(configuration, keyed=bool(environment.key))
+        "mockware is ON (%s): %s",
+        environment.why,
+        describe(configuration, keyed=bool(environment.key), store=opened),
     )
     return snapshot
 
 
-def describe(configuration: Configuration, *, keyed: bool) -> str:
-    """`3 rules from mocks.toml, 1 of them off; triggers need X-Mock-Key`."""
+def _opened(named: str, given: Store | str | None) -> Store | None:
+    """The store that the environment names, or else the one that the code gives; None for memory."""
+    from .stores import open_store, with_fallback, without_secrets
+
+    if not named and given is not None and not isinstance(given, str):
+        return with_fallback(given)
+    source, url = ("MOCKWARE_STORE", named) if named else ("store=", given or "memory:")
+    try:
+        return open_store(str(url))
+    except ValueError as error:
+        # A URL may hold a password, of which not even its wrong half is shown.
+        raise ConfigError([Problem(source, str(error), value=quoted(without_secrets(str(url))))]) from None
+
+
+def describe(configuration: Configuration, *, keyed: bool, store: Store | None = None) -> str:
+    """`3 rules from mocks.toml, 1 of them off, counted in memory; triggers need X-Mock-Key`."""
     count = len(configuration.entries)
     rules = (
         f"{count} rule{'' if count == 1 else 's'} from {', '.join(configuration.sources)}"
@@ -56,6 +86,9 @@ def describe(configuration: Configuration, *, keyed: bool) -> str:
     off = sum(not entry.on for entry in configuration.entries)
     if off:
         rules += f", {off} of them off"
+    if any(entry.on and entry.rule.counts for entry in configuration.entries):
+        where = "the memory of each process alone" if store is None else getattr(store, "name", repr(store))
+        rules += f", counted in {where}"
     if configuration.triggers is None:
         return f"{rules}; triggers are off"
     if not count:

@@ -9,8 +9,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from copy import copy
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 from urllib.parse import parse_qs
+
+if TYPE_CHECKING:
+    from .counters import CountNeeded
+    from .patches import Patch
+
+Fault = Literal["cut", "stall", "empty"]
 
 # Every difference between the two interfaces and the protocol versions, in one list. PEP 3333
 # forbids a WSGI app these fields (RFC 2616 section 13.5.1 has the list) and servers answer 500 to
@@ -105,13 +112,16 @@ class Response:
     """A mock response, ready to be sent: nothing is left to compute but the time to wait.
 
     `headers` are in order, repeated where a field is repeated, `Content-Length` included. `rule` is
-    the name that goes into the log. `delay_s` is in seconds. `head` is the same response to a HEAD
-    request: the fields of the GET without its content (RFC 9110 section 9.3.2).
+    the name that goes into the log. `head` is the same response to a HEAD request: the fields of the GET
+    without its content (RFC 9110 section 9.3.2). It starts after `delay_s` seconds; its body takes `drip_s`
+    seconds on the wire; `fault` is what goes wrong there: "cut", "stall" or "empty".
     """
 
     __slots__ = (
         "body",
         "delay_s",
+        "drip_s",
+        "fault",
         "has_hop_by_hop",
         "head",
         "headers",
@@ -131,6 +141,8 @@ class Response:
         *,
         rule: str,
         delay_s: float = 0.0,
+        drip_s: float = 0.0,
+        fault: Fault | None = None,
     ) -> None:
         self.status = status
         self.reason = reason
@@ -138,6 +150,8 @@ class Response:
         self.body = body
         self.rule = rule
         self.delay_s = delay_s
+        self.drip_s = drip_s
+        self.fault = fault
         self.status_line = f"{status} {reason}"
         self.raw_headers = tuple(
             (name.lower().encode("ascii"), value.encode("latin-1")) for name, value in self.headers
@@ -145,7 +159,10 @@ class Response:
         self.has_hop_by_hop = any(
             name.lower() in HOP_BY_HOP or name.lower() in NOT_ON_HTTP_2 for name, _ in self.headers
         )
-        self.head = Response(status, reason, headers, b"", rule=rule, delay_s=delay_s) if body else self
+        self.head = self
+        if body:
+            # Of a body that is not sent there is nothing to drip.
+            self.head = Response(status, reason, headers, b"", rule=rule, delay_s=delay_s, fault=fault)
 
     def to(self, method: str) -> Response:
         """The same response in answer to a request with `method`."""
@@ -155,21 +172,44 @@ class Response:
         """The same response, given after `delay_s` seconds."""
         if delay_s == self.delay_s:
             return self
-        return Response(self.status, self.reason, self.headers, self.body, rule=self.rule, delay_s=delay_s)
+        later = copy(self)
+        later.delay_s = delay_s
+        later.head = later if self.head is self else self.head.after(delay_s)
+        return later
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is sent at once, whole, and then over."""
+        return not (self.delay_s or self.drip_s or self.fault)
+
+    @property
+    def sleeps(self) -> bool:
+        """Whether somebody waits while it is given."""
+        return bool(self.delay_s or self.drip_s or self.fault == "stall")
 
 
 class Passthrough(NamedTuple):
-    """The request goes to the wrapped app, after `delay_s` seconds."""
+    """The request goes to the wrapped app, after `delay_s` seconds; its response starts `delay_after_s` late.
+
+    `patch` is what becomes of that response; `rule` is the name of the rule that says so.
+    """
 
     delay_s: float = 0.0
+    delay_after_s: float = 0.0
+    patch: Patch | None = None
+    rule: str = "passthrough"
 
 
 class BodyNeeded(NamedTuple):
-    """All but the body of candidate number `at` agreed: read the body, then ask again from there."""
+    """All but the body of candidate number `at` agreed: read the body, then ask again from there.
+
+    `counted` are the candidates before it that answer first, as far as their counters let them.
+    """
 
     at: int
+    counted: tuple[Any, ...] = ()
 
 
 PASSTHROUGH = Passthrough()
 
-Decision = Response | Passthrough | BodyNeeded
+Decision: TypeAlias = "Response | Passthrough | BodyNeeded | CountNeeded"

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -176,6 +177,27 @@ class PathTemplate:
             if not (piece if fits is None else fits(piece)):
                 return False
         return True
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the parameters, in order."""
+        return tuple(found[1] for found in _PARAMETER.finditer(self.text))
+
+    def parameters(self, path: str) -> dict[str, int | float | str]:
+        """The parameters' values in `path`, numbers as such; none where it does not match."""
+        from starlette.routing import compile_path
+
+        found = None if self.exact else self._fullmatch(path)
+        if not isinstance(found, re.Match):
+            return {}
+        convertors = compile_path(self.text)[2]
+        values: dict[str, int | float | str] = {}
+        for name, text in found.groupdict().items():
+            values[name] = text
+            if type(convertors[name]) in (IntegerConvertor, FloatConvertor):
+                with suppress(ValueError):  # more digits than Python takes for a number
+                    values[name] = convertors[name].convert(text)
+        return values
 
     def matches(self, path: str) -> bool:
         """Whether the template as a whole matches `path`."""

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from .messages import TOKEN, Response
+from .messages import TOKEN, Fault, Response
 from .statuses import required_headers, status_for
 
 # The server's business (Date, Server), computed here (Content-Length), or ruled out by the way that the
@@ -81,6 +81,8 @@ def build_reply(
     headers: Sequence[tuple[str, str]] = (),
     content: Content | None = None,
     vary: str = "",
+    drip_s: float = 0.0,
+    fault: Fault | None = None,
 ) -> Response:
     """The response for `status`, complete: what `headers` and `content` do not say has its default.
 
@@ -104,7 +106,7 @@ def build_reply(
     given = {name.lower(): value for name, value in headers}
     defaults += required_headers(status, len(body), media_type=given.get("content-type", media_type))
     kept = [(name, value) for name, value in defaults if name.lower() not in given]
-    return Response(status, known.phrase, [*kept, *headers], body, rule=rule)
+    return Response(status, known.phrase, [*kept, *headers], body, rule=rule, drip_s=drip_s, fault=fault)
 
 
 def _in_a_field(name: str) -> str:
@@ -112,7 +114,10 @@ def _in_a_field(name: str) -> str:
     return _BLANK_ENDS.sub(lambda blanks: "%20" * len(blanks[0]), quote(name, safe=_PRINTABLE))
 
 
-def build_problem(status: int, detail: str, *, rule: str, vary: str = "") -> Response:
+def build_problem(
+    status: int, detail: str, *, rule: str, headers: Sequence[tuple[str, str]] = (), vary: str = ""
+) -> Response:
     """Problem details (RFC 9457) that say what is wrong with the request, or with mockware just now."""
     problem = {"type": "about:blank", "title": status_for(status).phrase, "status": status, "detail": detail}
-    return build_reply(status, rule=rule, content=Content.from_json(problem, PROBLEM_JSON), vary=vary)
+    content = Content.from_json(problem, PROBLEM_JSON)
+    return build_reply(status, rule=rule, headers=headers, content=content, vary=vary)

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from starlette.convertors import (
     CONVERTOR_TYPES,
@@ -27,11 +27,13 @@ from starlette.convertors import (
     UUIDConvertor,
 )
 
-from .config import Configuration
+from .answers import Changes, header_pairs
+from .config import Configuration, Entry
 from .exceptions import Problem, quoted
+from .faults import CANNOT
 from .index import PathIndex
 from .paths import PathTemplate
-from .rules import Rule, header_pairs
+from .rules import Rule
 
 # Two choices for each parameter make 64 templates to look for; nobody writes more parameters than that.
 _MAX_WIDENED = 6
@@ -60,12 +62,33 @@ def review(configuration: Configuration, now: datetime) -> Iterator[Problem]:
             yield Problem(
                 entry.source, "has passed: the rule matches no more", label, "expires", str(rule.expires)
             )
-        if rule.probability == 0:
+        if rule.chances is not None and rule.chances.share == 0:
             yield Problem(entry.source, "never answers: 1 is always, absent too", label, "probability", "0")
-        for name, value in header_pairs(rule.headers):
+        yield from _answers(entry, label)
+
+
+def _answers(entry: Entry, label: str) -> Iterator[Problem]:
+    """What a cache would do to the rule's answers, and servers to its faults."""
+    rule = entry.rule
+    tables: list[tuple[str, Mapping[str, Any]]] = [("headers", rule.headers)]
+    for number, step in enumerate(rule.steps):
+        place = f"replies.{number}." if rule.replies else ""
+        tables += [(f"{place}headers", step.headers)] if rule.replies else []
+        if step.fault is not None:
+            yield Problem(
+                entry.source,
+                f"not on every server: {CANNOT[step.fault]}",
+                label,
+                f"{place}fault",
+                quoted(step.fault),
+            )
+    if isinstance(rule.patch, Changes):
+        tables.append(("patch.headers", rule.patch.headers))
+    for table, headers in tables:
+        for name, value in header_pairs(headers):
             if name.lower() == "cache-control" and not _keeps_from_sharing(value):
                 message = "in the place of `no-store`: a cache may serve this mock to someone else"
-                yield Problem(entry.source, message, label, f"headers.{name}", quoted(value))
+                yield Problem(entry.source, message, label, f"{table}.{name}", quoted(value))
 
 
 def rule_labels(configuration: Configuration) -> list[str]:
@@ -159,7 +182,9 @@ def _takers(configuration: Configuration) -> list[int | str | None]:
 
 
 def _takes_everything(rule: Rule) -> bool:
-    return rule.conditions is None and rule.expires is None and rule.probability is None
+    return (
+        rule.conditions is None and rule.expires is None and rule.probability is None and rule.times is None
+    )
 
 
 def _covering(

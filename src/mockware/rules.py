@@ -7,23 +7,21 @@ rule matches a request if there is no difference between the two, and `differenc
 
 from __future__ import annotations
 
-import json
-import mimetypes
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import KW_ONLY, fields
+from dataclasses import fields, replace
 from datetime import datetime
 from functools import cached_property, wraps
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from json import loads
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     ConfigDict,
     Field,
     PlainValidator,
     StrictBool,
-    StrictInt,
     StrictStr,
     ValidationError,
     ValidationInfo,
@@ -32,34 +30,36 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 
 from . import schemas
+from .answers import (
+    MAX_REPLIES,
+    PATCH_KEYS,
+    REPLY_KEYS,
+    STEP_KEYS,
+    STRICT,
+    Changes,
+    Reply,
+    Step,
+    Times,
+    absent,
+    checked,
+    key,
+)
+from .callers import THE_RULE, Caller, Probability, parse_caller, parse_probability
 from .conditions import Condition, Conditions, Difference
-from .durations import Delay, parse_rule_delay
+from .durations import parse_rule_delay
 from .exceptions import ConfigError
 from .match import Match, parse_match
-from .messages import MISSING, Request, Response
-from .replies import Content, build_reply, check_header, check_header_name
-from .statuses import status_for
+from .messages import MISSING, Request
+from .replies import Content, check_header_name
+from .sequences import Sequence as ReplySequence
+from .sequences import Then
+from .templated import TemplatedReply
 from .validation import findings
 
-# Every worker holds a mock's body in memory. 16 MiB is far above any API's answer, and whoever wants to
-# test large downloads wants a real file server.
-MAX_FILE_BYTES = 16 * 1024 * 1024
-
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_MEDIA_TYPES = mimetypes.MimeTypes()  # the built-in table only: the same answer on every machine
 
-
-_Declared = TypeVar("_Declared")
-
-
-def checked(parse: Callable[[Any], object]) -> AfterValidator:
-    """Keeps a value as it was declared, having seen that `parse` accepts it."""
-
-    def check(declared: _Declared) -> _Declared:
-        parse(declared)
-        return declared
-
-    return AfterValidator(check)
+# The keys of a reply that say how it is sent, so that `replies` may have them in common, or a patch them too.
+_MANNERS = ("template", "delay", "drip", "fault")
 
 
 def _check_word(word: str) -> None:
@@ -86,21 +86,9 @@ def _check_expires(declared: object) -> datetime | None:
     return declared
 
 
-def header_pairs(declared: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """A list as a value repeats its field."""
-    return [
-        (name, str(value))
-        for name, values in declared.items()
-        for value in (values if isinstance(values, (list, tuple)) else (values,))
-    ]
-
-
-def _check_header_value(declared: object, info: ValidationInfo) -> object:
-    for value in declared if isinstance(declared, (list, tuple)) else (declared,):
-        if isinstance(value, bool) or not isinstance(value, (str, int)):
-            raise ValueError("expected a string, or a list of strings where the field is repeated")
-        check_header("x", str(value))
-    return declared
+def _as_json(declared: Any) -> Any:
+    """What the same value is in a request: a tuple, say, would equal no list."""
+    return declared if declared is MISSING else loads(Content.from_json(declared).body)
 
 
 def _check_spellings(declared: Mapping[str, object]) -> None:
@@ -108,87 +96,69 @@ def _check_spellings(declared: Mapping[str, object]) -> None:
         raise ValueError("two spellings of one field; a field's name has no case")
 
 
-def _no_type_without_content(headers: Mapping[str, Any], info: ValidationInfo) -> Mapping[str, Any]:
-    # On a 304 it would be about the stored response; wsgiref.validate refuses both.
-    status = info.data.get("status")
-    if status in (204, 304) and any(name.lower() == "content-type" for name in headers):
-        raise ValueError(f"a {status} has no content, and so no Content-Type")
-    return headers
-
-
-def _check_header_name(name: str) -> None:
-    check_header(name, "")
-
-
-def _check_json(declared: Any) -> None:
-    if declared is not MISSING:
-        Content.from_json(declared)
-
-
-def _as_json(declared: Any) -> Any:
-    """What the same value is in a request: a tuple, say, would equal no list."""
-    return declared if declared is MISSING else json.loads(Content.from_json(declared).body)
-
-
-def _one_body(declared: Any, info: ValidationInfo) -> Any:
-    if declared is MISSING or (declared is None and info.field_name != "json"):
+def _with_manners(declared: Any, info: ValidationInfo) -> Any:
+    """What the rule says of all its replies, each of them says that does not say otherwise."""
+    common = {key: info.data[key] for key in _MANNERS if info.data.get(key)}
+    if not common or not isinstance(declared, (list, tuple)):
         return declared
-    for other in ("json", "text", "file"):
-        given = info.data.get(other, MISSING)
-        # Only for JSON is nothing a value.
-        if other != info.field_name and given is not MISSING and (given is not None or other == "json"):
-            raise ValueError(
-                f"a rule has one body, and there is `{other}` already; allowed: json, text or file"
-            )
-    status = info.data.get("status")
-    if status is not None and not status_for(status).has_body:
-        raise ValueError(f"a {status} has no body (RFC 9110 section 6.4.1)")
+    return [
+        {**common, **step} if isinstance(step, Mapping) else _spoken_for(step, common) for step in declared
+    ]
+
+
+def _spoken_for(step: object, common: Mapping[str, Any]) -> object:
+    if not isinstance(step, Step):
+        return step
+    return replace(step, **{key: value for key, value in common.items() if not getattr(step, key)})
+
+
+def _given(info: ValidationInfo, keys: Sequence[str]) -> list[str]:
+    """Which of the `keys` that come before this one the rule has."""
+    empty: Sequence[Any] = (None, False, (), {}, [])
+    values = {key: info.data.get(key) for key in keys}
+    return [
+        key
+        for key, value in values.items()
+        if (key in info.data and value is not MISSING if key == "json" else value not in empty)
+    ]
+
+
+def _sole_action(declared: Any, info: ValidationInfo) -> Any:
+    """One action a rule: a reply, `replies`, `patch` or `passthrough`."""
+    if declared == []:
+        raise ValueError("expected a list of one or more replies")
+    if not declared:
+        return declared
+    other = [key for key in REPLY_KEYS if key not in _MANNERS]
+    found = _given(info, [*other, "replies", "patch"])
+    if found:
+        kind = "another" if found[0] in ("replies", "patch") else "a reply"
+        raise ValueError(f"a rule has one action, and `{found[0]}` is {kind}")
+    if info.field_name != "replies" and (found := _given(info, ("template", "drip", "fault"))):
+        raise ValueError(f"a rule has one action, and `{found[0]}` is about a reply")
     return declared
 
 
-def _resolved_file(declared: Any, info: ValidationInfo) -> Path | None:
-    """An existing file; one named by a rules file stays inside that file's folder."""
-    if declared is None:
-        return None
-    if not isinstance(declared, (str, Path)):
-        raise ValueError("expected a string: the path of a file")
-    folder = (info.context or {}).get("folder")
-    try:
-        path = (folder or Path()).joinpath(declared).resolve()
-        size = path.stat().st_size if path.is_file() else None
-        if size is not None:
-            path.open("rb").close()
-    except (OSError, RuntimeError) as error:  # RuntimeError: a link to itself, before Python 3.13
-        reason = getattr(error, "strerror", None) or error
-        raise ValueError(f"this file cannot be read: {reason}") from None
-    if folder is not None and not path.is_relative_to(folder.resolve()):
-        raise ValueError("a `file` stays inside the folder of its rules file")
-    if size is None:
-        raise ValueError(f"no such file: {path}")
-    if size > MAX_FILE_BYTES:
-        raise ValueError(f"larger than {MAX_FILE_BYTES} bytes, and every worker would hold it in memory")
-    return path
+def _only_with(*keys: str) -> AfterValidator:
+    """For a key that says nothing without one of the `keys` before it."""
+
+    def check(declared: Any, info: ValidationInfo) -> Any:
+        # A key that was refused is not there to be looked at, and its own problem is enough.
+        if declared is not None and all(key in info.data for key in keys) and not _given(info, keys):
+            raise ValueError(f"says something only beside {' or '.join(f'`{key}`' for key in keys)}")
+        return declared
+
+    return AfterValidator(check)
 
 
-def _sole_action(declared: bool, info: ValidationInfo) -> bool:
-    given = [name for name in ("status", "text", "file") if info.data.get(name) is not None]
-    given += ["headers"] if info.data.get("headers") else []
-    given += ["json"] if info.data.get("json", MISSING) is not MISSING else []
-    if declared and given:
-        raise ValueError(f"a rule has one action, and `{given[0]}` is a reply")
-    return declared
+def _check_caller(declared: object) -> None:
+    if declared is not None:
+        parse_caller(declared)
 
 
 _Word = Annotated[StrictStr, checked(_check_word), WithJsonSchema(schemas.WORD)]
 _RequestHeaderName = Annotated[StrictStr, checked(check_header_name)]
 _Condition = Annotated[Any, PlainValidator(Condition), WithJsonSchema(schemas.CONDITION)]
-StatusCode = Annotated[StrictInt, Field(ge=200, le=599)]
-HeaderName = Annotated[StrictStr, checked(_check_header_name), WithJsonSchema(schemas.REPLY_HEADER_NAME)]
-STRICT = ConfigDict(extra="forbid")
-
-
-def _absent() -> Any:
-    return MISSING
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -208,7 +178,7 @@ class When:
         default_factory=dict, description="By cookie name."
     )
     json: Annotated[Any, AfterValidator(_as_json)] = Field(
-        default_factory=_absent, description="A deep subset of the request's JSON body."
+        default_factory=absent, description="A deep subset of the request's JSON body."
     )
 
     def compiled(self) -> Conditions:
@@ -222,76 +192,87 @@ class When:
 
 
 # What a type checker lets people write, and what pydantic is to look for: the model alone, for it would take
-# any mapping, and anything at all for a file, whose own validator has the better words.
+# any mapping.
 if TYPE_CHECKING:
     _When = When | Mapping[str, Any]
-    _File = str | Path | None
+    _Step = Step | Mapping[str, Any]
+    _Changes = Changes | Mapping[str, Any]
 else:
-    _When = When
-    _File = Any
+    _When, _Step, _Changes = When, Step, Changes
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid", json_schema_extra=schemas.RULE))
-class Rule:
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", json_schema_extra=schemas.RULE))
+class Rule(Reply):
     """Requests that match get a mock response, or are passed through as an exception to a later rule.
 
     `match` is `[METHOD[,METHOD...]] /path` with Starlette's parameters and converters; without a method
-    it means any. `when` has conditions on `host`, `query`, `headers`, `cookies` and `json`. The reply has
-    a `status` (202), `headers` (a list repeats its field), and one of `json`, `text` and `file`; alone,
-    `match` gives the canonical 202. `passthrough` hands the request to the app instead. `delay` is a
-    duration such as "200ms" or a table with `min` and `max`; `probability` runs from 0 to 1; `expires` is
-    a time with an offset. Raises ConfigError, with every problem.
+    it means any. `when` has conditions on `host`, `query`, `headers`, `cookies` and `json`.
+
+    The reply has a `status` (202), `headers` (a list repeats its field), and one of `json`, `text` and
+    `file`, which are Jinja templates with `template`; alone, `match` gives the canonical 202. `replies` has
+    several in turn, each given so many `times`, `then` the "last" again, all in a "loop", or "passthrough".
+    Instead, `passthrough` hands the request to the app, and `patch` changes what the app answers
+    (`status`, `headers`, and `json` as a merge patch, RFC 7396).
+
+    `delay` is a duration such as "200ms", a table with `min` and `max`, or one with `median`, `sigma` and
+    `max`; `delay_after` is the same for the app's response; `drip` is how long a body takes on the wire;
+    `fault` is "cut", "stall" or "empty". `times` is how often the rule matches at all, counted, as its
+    replies are, by `count_per`: "rule", "path", "header:NAME", "cookie:NAME" or "query:NAME". `probability`
+    runs from 0 to 1, or is a table with `value`, `per` and `seed`; `expires` is a time with an offset.
+    Raises ConfigError, with every problem.
     """
 
-    match: Annotated[
-        StrictStr,
-        checked(parse_match),
-        WithJsonSchema(schemas.MATCH),
-        Field(description="`[METHOD[,METHOD...]] /path`; no method means any.", examples=["POST /reports"]),
-    ]
-    _: KW_ONLY
-    name: _Word | None = Field(
+    match: Annotated[StrictStr, checked(parse_match), WithJsonSchema(schemas.MATCH)] = Field(
+        kw_only=False,
+        description="`[METHOD[,METHOD...]] /path`; no method means any.",
+        examples=["POST /reports"],
+    )
+    name: _Word | None = key(
         default=None, description="Shown in X-Mock-Rule; MOCKWARE and X-Mock-Name select by it."
     )
-    tags: Sequence[_Word] = Field(
+    tags: Sequence[_Word] = key(
         default=(), description="Words by which MOCKWARE selects several rules at once."
     )
-    when: _When | None = Field(default=None, description="Conditions besides method and path.")
-    status: StatusCode | None = Field(default=None, description="202 if absent.")
-    headers: Annotated[
-        dict[HeaderName, Annotated[Any, AfterValidator(_check_header_value)]],
-        AfterValidator(_no_type_without_content),
-        WithJsonSchema(schemas.REPLY_HEADERS),
-    ] = Field(default_factory=dict, description="Fields of the response; a list repeats its field.")
-    json: Annotated[Any, AfterValidator(_one_body), checked(_check_json)] = Field(
-        default_factory=_absent, description="The body, written as JSON."
-    )
-    text: Annotated[StrictStr, AfterValidator(_one_body), checked(Content.from_text)] | None = Field(
-        default=None, description="The body, as plain text."
-    )
-    file: Annotated[
-        _File, AfterValidator(_one_body), AfterValidator(_resolved_file), WithJsonSchema(schemas.FILE)
-    ] = Field(
+    when: _When | None = key(default=None, description="Conditions besides method and path.")
+    replies: Annotated[
+        Annotated[Sequence[_Step], Field(max_length=MAX_REPLIES)],
+        BeforeValidator(_with_manners),
+        AfterValidator(_sole_action),
+    ] = key(default=(), description="Several replies, given in turn.")
+    then: Annotated[Then | None, _only_with("replies")] = key(
         default=None,
-        description="A file whose content is the body, in or below the folder of the rules file.",
+        description="What comes after the last of the replies: it again (the default), all anew, or the app.",
     )
-    passthrough: Annotated[StrictBool, AfterValidator(_sole_action)] = Field(
+    patch: Annotated[_Changes | None, AfterValidator(_sole_action)] = key(
+        default=None, description="Changes of the response that the app gives."
+    )
+    passthrough: Annotated[StrictBool, AfterValidator(_sole_action)] = key(
         default=False, description="The request goes to the app: an exception to a later rule."
     )
-    delay: Annotated[Any, checked(parse_rule_delay), WithJsonSchema(schemas.DELAY)] = Field(
-        default=None, description="How long to wait first, at most 30s."
+    delay_after: Annotated[
+        Any, checked(parse_rule_delay), _only_with("passthrough", "patch"), WithJsonSchema(schemas.DELAY)
+    ] = key(default=None, description="How long the app's response is held back, at most 30s.")
+    times: Times | None = key(
+        default=None, description="How often the rule matches; afterwards it is as if absent."
     )
-    probability: Annotated[float, Field(ge=0, le=1, strict=True)] | None = Field(
+    count_per: Annotated[
+        Any, checked(_check_caller), _only_with("times", "replies"), WithJsonSchema(schemas.CALLER)
+    ] = key(default=None, description="By what requests are counted apart; all together if absent.")
+    probability: Annotated[Any, checked(parse_probability), WithJsonSchema(schemas.PROBABILITY)] = key(
         default=None,
         description="The share of the matching requests that the rule answers; always if absent.",
     )
-    expires: Annotated[Any, PlainValidator(_check_expires), WithJsonSchema(schemas.EXPIRES)] = Field(
+    expires: Annotated[Any, PlainValidator(_check_expires), WithJsonSchema(schemas.EXPIRES)] = key(
         default=None, description="From this moment on the rule does not match."
     )
 
     def __post_init__(self) -> None:
         # Right behind the validators, which have parsed the match a moment ago.
-        _ = self.matched
+        names = self.matched.template.names
+        for step in self.steps:
+            reply = step.compiled("") if step.template else None
+            if isinstance(reply, TemplatedReply):
+                reply.check_parameters(names)
 
     def __reduce__(self) -> tuple[Callable[..., Rule], tuple[dict[str, Any]]]:
         # As it was declared: what is parsed of it holds closures, which cannot be pickled.
@@ -308,9 +289,14 @@ class Rule:
         return self.when.compiled() if isinstance(self.when, When) else None
 
     @cached_property
-    def delays(self) -> Delay:
-        """`delay`, in seconds."""
-        return Delay() if self.delay is None else parse_rule_delay(self.delay)
+    def chances(self) -> Probability | None:
+        """`probability`, parsed."""
+        return parse_probability(self.probability)
+
+    @property
+    def counts(self) -> bool:
+        """Whether it matters how often the rule has answered."""
+        return self.times is not None or self.sequence.changes
 
     def difference(self, request: Request) -> Difference | None:
         """The first thing that keeps the rule from matching, or None: then it matches.
@@ -328,28 +314,53 @@ class Rule:
             return None
         return self.conditions.difference(request) or self.conditions.body_difference(request)
 
-    def reply(self, name: str) -> Response:
-        """The response that the rule gives, under the name that it goes by."""
-        content: Content | None = None
-        if self.json is not MISSING:
-            content = Content.from_json(self.json)
-        elif self.text is not None:
-            content = Content.from_text(self.text)
-        elif self.file is not None:
-            media_type, encoding = _MEDIA_TYPES.guess_type(str(self.file))
-            # A compressed file is sent as the archive that it is, not as an encoding of what is inside.
-            unknown = "application/octet-stream"
-            content = Content(Path(self.file).read_bytes(), unknown if encoding else media_type or unknown)
-        status = 202 if self.status is None else self.status
-        return build_reply(status, rule=name, headers=header_pairs(self.headers), content=content)
+    @property
+    def caller(self) -> Caller:
+        """`count_per`, parsed."""
+        return THE_RULE if self.count_per is None else parse_caller(self.count_per)
+
+    @property
+    def steps(self) -> Sequence[Reply]:
+        """The replies in turn: those that are declared, or the rule's own; none where the app is asked."""
+        if self.passthrough or self.patch:
+            return ()
+        return self._replies or (self,)
+
+    @property
+    def _replies(self) -> Sequence[Step]:
+        return [step for step in self.replies if isinstance(step, Step)]
+
+    @property
+    def sequence(self) -> ReplySequence:
+        """When which of the `steps` is given."""
+        return ReplySequence.of([step.times for step in self._replies] or [1], self.then or "last")
 
 
 def _declared_again(keys: dict[str, Any]) -> Rule:
     return Rule(**keys)
 
 
-RULE_KEYS = tuple(field.name for field in fields(Rule) if field.init)
+_FIRST_KEYS = ("match", "name", "tags", "when")
+RULE_KEYS = (
+    *_FIRST_KEYS,
+    *(field.name for field in fields(Rule) if field.init and field.name not in _FIRST_KEYS),
+)
 WHEN_KEYS = tuple(field.name for field in fields(When))
+
+
+def known_keys(place: tuple[int | str, ...]) -> Sequence[str]:
+    """The keys of the table at a place in a rule, such as `("replies", 3)`."""
+    match place:
+        case ():
+            return RULE_KEYS
+        case ("when",):
+            return WHEN_KEYS
+        case ("patch",):
+            return PATCH_KEYS
+        case ("replies", int()):
+            return STEP_KEYS
+    return ()
+
 
 _validate = Rule.__init__
 
@@ -361,11 +372,10 @@ def _init(self: Rule, *args: Any, **kwargs: Any) -> None:
     try:
         _validate(self, *args, **kwargs)
     except ValidationError as error:
-        found = findings(error, lambda place: WHEN_KEYS if place == ("when",) else () if place else RULE_KEYS)
         # `match` is the one that may be given by position.
         raise ConfigError(
             problem._replace(source="Rule", key="match" if problem.key == "0" else problem.key)
-            for _, problem in found
+            for _, problem in findings(error, known_keys)
         ) from None
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from .durations import DURATION_HINT, MAX_DELAY_S
+from .durations import DURATION_HINT, MAX_DELAY_S, MAX_SIGMA
 from .messages import TOKEN
 from .replies import RESERVED_HEADERS
 from .statuses import CATALOGUE
@@ -46,6 +46,14 @@ REPLY_HEADERS = {
     "additionalProperties": {"anyOf": [_FIELD_VALUE, {"type": "array", "items": _FIELD_VALUE}]},
 }
 
+HEADER_CHANGES = {
+    "type": "object",
+    "propertyNames": REPLY_HEADER_NAME,
+    "additionalProperties": {
+        "anyOf": [_FIELD_VALUE, {"type": "array", "items": _FIELD_VALUE}, {"enum": [False, None]}]
+    },
+}
+
 # At most `MAX_DELAY_S`, whatever its unit; nine digits before the point.
 _DURATION = {
     "type": "string",
@@ -66,10 +74,40 @@ DELAY = {
             "required": ["min", "max"],
             "additionalProperties": False,
         },
+        {
+            "type": "object",
+            "properties": {
+                "median": _DURATION,
+                "sigma": {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_SIGMA},
+                "max": _DURATION,
+            },
+            "required": ["median", "sigma"],
+            "additionalProperties": False,
+        },
         {"type": "null"},
     ]
 }
+DRIP = {"anyOf": [_DURATION, {"type": "null"}]}
 LONGEST_DELAY = _DURATION
+_NAMED_CALLER = f"header:{TOKEN}|cookie:.+|query:.+"
+CALLER = {"type": ["string", "null"], "pattern": f"^(rule|path|{_NAMED_CALLER}){_END}"}
+_SHARE = {"type": "number", "minimum": 0, "maximum": 1}
+PROBABILITY = {
+    "anyOf": [
+        _SHARE,
+        {
+            "type": "object",
+            "properties": {
+                "value": _SHARE,
+                "per": {"type": "string", "pattern": f"^(path|{_NAMED_CALLER}){_END}"},
+                "seed": {"type": ["string", "integer"]},
+            },
+            "required": ["value", "per"],
+            "additionalProperties": False,
+        },
+        {"type": "null"},
+    ]
+}
 EXPIRES = {
     "type": ["string", "null"],
     "format": "date-time",
@@ -120,21 +158,9 @@ def _given(key: str, value: Any) -> dict[str, Any]:
     return {"properties": {key: value}, "required": [key]}
 
 
-# Which keys of a rule go together: one action, and one body where there may be one.
-RULE: dict[str, Any] = {
+# Which keys of a reply go together: one body, where there may be one.
+REPLY: dict[str, Any] = {
     "allOf": [
-        {
-            "if": _given("passthrough", {"const": True}),
-            "then": {
-                "properties": {
-                    "status": _NULL,
-                    "headers": {"maxProperties": 0},
-                    "json": False,
-                    "text": _NULL,
-                    "file": _NULL,
-                }
-            },
-        },
         {
             "if": _given("status", {"enum": _WITHOUT_BODY}),
             "then": {"properties": {"json": False, "text": _NULL, "file": _NULL}},
@@ -149,5 +175,36 @@ RULE: dict[str, Any] = {
         },
         {"if": {"required": ["json"]}, "then": {"properties": {"text": _NULL, "file": _NULL}}},
         {"if": _given("text", {"type": "string"}), "then": {"properties": {"file": _NULL}}},
+        {"if": _given("fault", {"enum": ["stall", "empty"]}), "then": {"properties": {"drip": _NULL}}},
+    ]
+}
+
+_NO_REPLY = {
+    "status": _NULL,
+    "headers": {"maxProperties": 0},
+    "json": False,
+    "text": _NULL,
+    "file": _NULL,
+}
+_NOT_SENT = {"template": {"const": False}, "drip": _NULL, "fault": _NULL}
+_LET_THROUGH = [_given("passthrough", {"const": True}), _given("patch", {"type": "object"})]
+_IN_TURN = _given("replies", {})
+
+# Which keys of a rule go together: one action, and beside it what says something of that.
+RULE: dict[str, Any] = {
+    "allOf": [
+        *REPLY["allOf"],
+        {
+            "if": _IN_TURN,
+            "then": {"properties": {**_NO_REPLY, "patch": _NULL, "passthrough": {"const": False}}},
+        },
+        {"if": {"anyOf": _LET_THROUGH}, "then": {"properties": {**_NO_REPLY, **_NOT_SENT}}},
+        {"not": {"allOf": _LET_THROUGH}},
+        {"if": {"not": {"anyOf": _LET_THROUGH}}, "then": {"properties": {"delay_after": _NULL}}},
+        {"if": {"not": _IN_TURN}, "then": {"properties": {"then": _NULL}}},
+        {
+            "if": {"not": {"anyOf": [_IN_TURN, _given("times", {"type": "integer"})]}},
+            "then": {"properties": {"count_per": _NULL}},
+        },
     ]
 }

@@ -12,17 +12,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .bodies import buffer_input, drain_input
+from .counters import CountNeeded
+from .faults import FaultyBody, break_off, flush_headers, sends_nothing
 from .installation import snapshot_for
 from .interfaces import check_interface
 from .logs import log_mock, logger
-from .messages import HOP_BY_HOP, BodyNeeded, Passthrough, Request, Response
+from .messages import HOP_BY_HOP, PASSTHROUGH, BodyNeeded, Passthrough, Request, Response
 from .nesting import let_through, let_through_by
-from .waiting import place_to_sleep, too_many_sleepers
+from .patches import patch_wsgi
+from .waiting import Place, too_many_sleepers
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
     from .config import RulesArgument
+    from .counters import Store
     from .engine import CompiledRule, Snapshot
 
 
@@ -58,10 +62,11 @@ class WSGIMockMiddleware:
         *,
         rules: RulesArgument = None,
         enabled: bool | None = None,
+        store: Store | str | None = None,
         environ: Mapping[str, str] | None = None,
         clock: Callable[[], float] | None = None,
     ) -> Any:
-        snapshot = snapshot_for(rules, enabled=enabled, environ=environ, clock=clock)
+        snapshot = snapshot_for(rules, enabled=enabled, store=store, environ=environ, clock=clock)
         if snapshot is None:
             return app
         check_interface(app, "WSGI")
@@ -133,26 +138,42 @@ class WSGIMockMiddleware:
         if isinstance(decision, BodyNeeded):
             buffer_input(request, environ)
             decision = self._snapshot.decide(request, candidates or (), resume=decision, outer=outer)
-        # Once only: a second read waits for ever on a server whose input is the bare socket.
+        if isinstance(decision, CountNeeded):
+            decision = decision.settle(self._snapshot.store.count(decision.counters))
         if isinstance(decision, Response):
+            # Once only: a second read waits for ever on a server whose input is the bare socket.
             drain_input(environ)
-        if isinstance(decision, (Response, Passthrough)) and decision.delay_s:
-            with place_to_sleep() as granted:
-                if granted:
-                    time.sleep(decision.delay_s)
-                elif isinstance(decision, Response):
-                    decision = too_many_sleepers(decision.rule, request.method)
-                else:
-                    drain_input(environ)
-                    decision = too_many_sleepers("passthrough", request.method)
-        if isinstance(decision, Response):
-            return _reply(environ, start_response, path, decision)
+            if decision.is_plain:
+                return _reply(environ, start_response, path, decision)
+            return _perform(environ, start_response, path, decision)
+        if isinstance(decision, Passthrough) and decision is not PASSTHROUGH:
+            if decision.delay_s and (refusal := _waited(decision, request)):
+                drain_input(environ)
+                return _reply(environ, start_response, path, refusal)
+            if decision.delay_after_s:
+                start_response = _late(start_response, decision.delay_after_s)
+            if decision.patch is not None:
+                with let_through(environ.get("wsgi.input"), by=self._snapshot):
+                    return patch_wsgi(decision.patch, self.app, environ, start_response)
         with let_through(environ.get("wsgi.input"), by=self._snapshot):
             return self.app(environ, start_response)
 
 
+def _waited(decision: Passthrough, request: Request) -> Response | None:
+    """Holds a request back before the app gets it, or says why there is no room to."""
+    with Place() as place:
+        if not place.granted:
+            return too_many_sleepers(decision.rule, request.method)
+        time.sleep(decision.delay_s)
+    return None
+
+
 def _reply(
-    environ: WSGIEnvironment, start_response: StartResponse, path: str, response: Response
+    environ: WSGIEnvironment,
+    start_response: StartResponse,
+    path: str,
+    response: Response,
+    place: Place | None = None,
 ) -> Iterable[bytes]:
     if logger.isEnabledFor(logging.INFO):
         log_mock(response, environ.get("REQUEST_METHOD", "GET"), path)
@@ -160,8 +181,45 @@ def _reply(
     headers = [*response.headers]
     if response.has_hop_by_hop:
         headers = [pair for pair in headers if pair[0].lower() not in HOP_BY_HOP]
-    start_response(response.status_line, headers)
+    write = start_response(response.status_line, headers)
+    if place is not None:
+        if response.drip_s or response.fault:
+            flush_headers(write)
+            return FaultyBody(environ, response, place)
+        place.release()
     return [response.body]
+
+
+def _perform(
+    environ: WSGIEnvironment, start_response: StartResponse, path: str, response: Response
+) -> Iterable[bytes]:
+    """A mock as slowly as it goes, and as far; the thread that serves the request waits."""
+    place = Place(wanted=response.sleeps)
+    if not place.granted:
+        refusal = too_many_sleepers(response.rule, environ.get("REQUEST_METHOD", "GET"))
+        return _reply(environ, start_response, path, refusal)
+    try:
+        time.sleep(response.delay_s)
+        if response.fault == "empty" and sends_nothing(environ):
+            log_mock(response, environ.get("REQUEST_METHOD", "GET"), path)
+            break_off(environ)
+            return []
+        return _reply(environ, start_response, path, response, place)
+    except BaseException:
+        place.release()
+        raise
+
+
+def _late(start_response: StartResponse, delay_s: float) -> StartResponse:
+    """A response that starts `delay_s` seconds late; without room to wait, at once."""
+
+    def start_late(*args: Any, **kwargs: Any) -> Any:
+        with Place() as place:
+            if place.granted:
+                time.sleep(delay_s)
+        return start_response(*args, **kwargs)
+
+    return start_late
 
 
 class _EnvironRequest(Request):

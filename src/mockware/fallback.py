@@ -1,0 +1,376 @@
+"""A store that may fail, and this process's memory in its place for as long as it does.
+
+Law: counting here raises nothing, and nobody waits longer than `MAX_WAIT_S` for it. The primary store is
+touched by the crew alone, by as many threads at once as it has use for and the probe among them, so that
+whatever hangs cannot pile up. Whoever is asked, a question has one answer, and the memory is told what
+the primary answered: when the primary goes away, this process goes on from there.
+
+Doubts: a primary with more to do than it can in `MAX_WAIT_S` counts as away, and a crew whose threads all
+hang for ever never comes back. A primary has to bound its own waiting, then, and to mend itself after a fork.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from enum import Enum
+from logging import ERROR, WARNING
+from queue import Empty, SimpleQueue
+from threading import Event, RLock, Thread
+from typing import cast
+from weakref import WeakSet, finalize, ref
+
+from .counters import Count, Counter, Store
+from .exceptions import StoreError
+from .logs import logger
+from .memory_store import MemoryStore
+
+# A pause that a person takes for a slow page rather than for a broken one; a store in the same network
+# answers in a hundredth of it. (The issue: "no request waits more than 250 ms for a dead store".)
+MAX_WAIT_S = 0.25
+# Redis Sentinel asks each instance once a second whether it is there: unnoticeable to the store, and back
+# before a person has looked whether it is.
+RETRY_S = 1.0
+
+# A count and not a ping: a Redis without room answers pings, and a full disk can be read. Keys of rules are
+# hashes, so this is none of them.
+_PROBE = (Counter("probe"),)
+
+# One for all stores of the process, so that a fork has one to wait for: whatever it guards (the memories,
+# too) is whole in the child. Nothing waits while holding it. It is reentrant for the sake of signal
+# handlers that count or fork.
+_lock = RLock()
+_stores: WeakSet[FallbackStore] = WeakSet()
+
+
+class FallbackStore:
+    """Counts in `primary`, and in memory while that is away; comes back by itself.
+
+    Whoever can wait for a future calls `begin`, waits for it for at most `MAX_WAIT_S` and calls `end`, with
+    whatever has become of the future; `count` does all three. `clock` (s) is for how long things take.
+    """
+
+    def __init__(self, primary: Store, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.name = primary.name
+        self.threads = primary.threads
+        self._primary = primary
+        self._clock = clock
+        self._memory = MemoryStore()
+        self._crew: _Crew | None = None
+        self._away_since: float | None = None
+        # A spell of good health ends when the store goes away, by `close` and by a fork. Whatever a question
+        # of an earlier spell comes to is no news of the store.
+        self._spell = 0
+        # Answers to questions that were inside the primary together come in any order. `_seen` keeps the
+        # highest count of each key until nobody is inside, lest an earlier answer have the last word.
+        self._inside = 0
+        self._seen: dict[str, int] = {}
+        self._bugs: set[type[Exception]] = set()
+        with _lock:
+            _stores.add(self)
+
+    def count(self, counters: Sequence[Counter]) -> Count | None:
+        """Counts once, within `MAX_WAIT_S`; raises nothing."""
+        future = self.begin(counters)
+        with suppress(TimeoutError):
+            return future.result(MAX_WAIT_S)
+        return self.end(future, counters)
+
+    def begin(self, counters: Sequence[Counter]) -> Future[Count | None]:
+        """Starts to count; finished already while the store is away. Never fails, but can be cancelled."""
+        question = _Question(counters)
+        with _lock:
+            if self._away_since is None:
+                question.spell = self._spell
+                if self._crew is None:
+                    self._crew = _Crew(self, self._primary)
+                self._crew.take(question)
+                return question
+            if self._crew is not None:
+                self._crew.man()  # the probe may not have got a thread yet
+            self._count_here(question)
+        question.set_result(question.counted)
+        return question
+
+    def end(self, future: Future[Count | None], counters: Sequence[Counter]) -> Count | None:
+        """What was counted in `future`, which `begin` gave for `counters`; never waits, raises nothing.
+
+        One that is not finished (or was cancelled, as `asyncio.wait_for` does) says that the store is away.
+        """
+        question = cast("_Question", future)
+        if not question.settled:
+            self._fail(question, f"no answer within {MAX_WAIT_S * 1000:g} ms")
+        return question.counted
+
+    def close(self) -> None:
+        """Lets go of the threads and closes the primary, or leaves that to a thread that hangs there yet."""
+        with _lock:
+            crew, self._crew = self._crew, None
+            waiting = self._drain(crew)
+            self._begin_anew()
+        for question in waiting:
+            question.set_result(question.counted)
+        if crew is None:
+            _close(self._primary)
+        else:
+            crew.stop()
+            crew.closed.wait(MAX_WAIT_S)
+
+    # In the crew's threads
+
+    def _ask(self, question: _Question, crew: _Crew) -> None:
+        if not question.set_running_or_notify_cancel():
+            with _lock:
+                crew.free()
+            return
+        with _lock:
+            current = question.spell == self._spell
+            if current:
+                self._inside += 1
+            else:
+                crew.free()
+                self._count_here(question)
+        if not current:
+            question.set_result(question.counted)
+            return
+        try:
+            counted = self._primary.count(question.counters)
+        except Exception as error:  # noqa: BLE001 - a bug in a store is no reason to answer 500
+            with _lock:
+                crew.free()
+            self._fail(question, error)
+        else:
+            with _lock:
+                crew.free()
+                if question.spell == self._spell:
+                    self._inside -= 1
+                    self._note(question.counters, counted)
+                    question.settle(counted)
+                else:
+                    self._count_here(question)
+        question.set_result(question.counted)
+
+    def _probe(self, crew: _Crew) -> bool:
+        """Whether this was the last probe that is needed."""
+        # Its connections may be dead without knowing it yet.
+        _close(self._primary)
+        try:
+            # The first one connects, which no later request will have to wait for.
+            self._primary.count(_PROBE)
+            began_s = self._clock()
+            self._primary.count(_PROBE)
+            now_s = self._clock()
+        except Exception:  # noqa: BLE001 - said already when the store went away
+            return False
+        if now_s - began_s > MAX_WAIT_S:
+            return False
+        with _lock:
+            if self._crew is not crew or self._away_since is None:
+                return True
+            away_s = now_s - self._away_since
+            self._away_since = None
+            crew.free()
+        logger.warning("the store %s is back after %.1f s: counts are kept there again", self.name, away_s)
+        return True
+
+    # In anybody's thread
+
+    def _fail(self, question: _Question, error: Exception | str) -> None:
+        """Answers `question` from memory and, if nobody has yet, declares the store away."""
+        with _lock:
+            self._count_here(question)
+            if question.spell != self._spell:
+                return
+            crew = self._crew
+            waiting = self._drain(crew)
+            self._begin_anew()
+            self._away_since = self._clock()
+            spell = self._spell
+        # Before anybody's answer and before any probe, so that the lines are in the order of what happened.
+        self._log_away(error)
+        for other in waiting:
+            other.set_result(other.counted)
+        with _lock:
+            if crew is not None and spell == self._spell:
+                crew.take(_Order.PROBE)
+
+    def _log_away(self, error: Exception | str) -> None:
+        bug = None
+        if isinstance(error, Exception) and not isinstance(error, StoreError):
+            # Once for each kind: a bug that spares the probe would fill the log with its tracebacks.
+            if type(error) not in self._bugs:
+                self._bugs.add(type(error))
+                bug = error
+            # Its text was not written for logs and may name secrets.
+            error = type(error).__name__
+        # Errors are shown elsewhere too, and begin with the name there.
+        reason = str(error).removeprefix(f"{self.name}: ") or type(error).__name__
+        logger.log(
+            ERROR if bug else WARNING,
+            "the store %s is away (%.512a): until it is back, counts are kept in the memory of this process "
+            "alone, and a rule's `times` may be exceeded by what each process counts by itself meanwhile",
+            self.name,
+            reason,
+            exc_info=bug,
+        )
+
+    # While holding the lock
+
+    def _count_here(self, question: _Question) -> None:
+        if not question.settled:
+            question.settle(self._memory.count(question.counters))
+
+    def _drain(self, crew: _Crew | None) -> list[_Question]:
+        """The questions that waited for a thread, answered from memory; their futures are yet to be told."""
+        waiting = [
+            question
+            for question in (crew.drain() if crew is not None else ())
+            if question.set_running_or_notify_cancel()
+        ]
+        for question in waiting:
+            self._count_here(question)
+        return waiting
+
+    def _begin_anew(self) -> None:
+        self._spell += 1
+        self._away_since = None
+        self._inside = 0
+        self._seen.clear()
+
+    def _forked(self) -> None:
+        """Threads do not survive a fork, nor need an outage: the child's first count finds out."""
+        self._crew = None
+        self._begin_anew()
+
+    def _note(self, counters: Sequence[Counter], counted: Count | None) -> None:
+        # Those that were passed by stand at their limits, and all of them where nothing was counted.
+        for key, limit in counters if counted is None else counters[: counted.at]:
+            if limit is not None:
+                self._note_one(key, limit)
+        if counted is not None:
+            self._note_one(counters[counted.at].key, counted.before + 1)
+        if not self._inside:
+            self._seen.clear()
+
+    def _note_one(self, key: str, count: int) -> None:
+        if count >= self._seen.get(key, 0):
+            self._memory.note(key, count)
+            if self._inside:
+                self._seen[key] = count
+
+
+class _Question(Future[Count | None]):
+    """One count that is asked for; `counted` is the answer from when it is `settled`."""
+
+    spell = -1
+
+    def __init__(self, counters: Sequence[Counter]) -> None:
+        super().__init__()
+        self.counters = counters
+        self.settled = False
+        self.counted: Count | None = None
+
+    def settle(self, counted: Count | None) -> None:
+        self.counted = counted
+        self.settled = True  # last, for `end` looks at it without the lock
+
+
+class _Order(Enum):
+    PROBE = "ask every RETRY_S whether the store is back"
+    CLOSE = "close the primary and leave"
+    LEAVE = "leave"
+
+
+class _Crew:
+    """The threads that touch the primary, each made when it is first needed.
+
+    They are daemons: those of a ThreadPoolExecutor are waited for when the interpreter exits, however long
+    they hang. None of them keeps a store alive that nobody uses any more: it is closed then.
+    """
+
+    def __init__(self, store: FallbackStore, primary: Store) -> None:
+        self.closed = Event()
+        self._primary = primary
+        self._jobs: SimpleQueue[_Question | _Order] = SimpleQueue()
+        self._places = primary.threads  # for threads that may still be made
+        self._spare = 0  # threads without a job, less jobs without a thread
+        self._store = ref(store)
+        self.stop = finalize(store, self._jobs.put, _Order.CLOSE)
+        self.stop.atexit = False
+
+    # While holding the lock
+
+    def take(self, job: _Question | _Order) -> None:
+        self._jobs.put(job)
+        self._spare -= 1
+        self.man()
+
+    def man(self) -> None:
+        """Makes another thread if a job waits for one and there is a place for it."""
+        if self._spare < 0 and self._places:
+            # Without one to be had (at the process's limit, or at exit), the patience of whoever asks ends.
+            with suppress(RuntimeError):
+                Thread(target=self._work, name="mockware-store", daemon=True).start()
+                self._places -= 1
+                self._spare += 1
+
+    def free(self) -> None:
+        """Says that a thread is done with its job."""
+        self._spare += 1
+
+    def drain(self) -> list[_Question]:
+        """Takes back every question that no thread has begun with."""
+        waiting = []
+        with suppress(Empty):
+            while True:
+                job = self._jobs.get_nowait()
+                self._spare += 1
+                if isinstance(job, _Question):
+                    waiting.append(job)
+        return waiting
+
+    # In a thread of its own
+
+    def _work(self) -> None:
+        wait_s: float | None = None
+        while True:
+            job: _Question | _Order | None
+            try:
+                job = self._jobs.get(timeout=wait_s)
+            except Empty:
+                job = None
+            if job is _Order.PROBE:
+                wait_s = RETRY_S
+                continue
+            if job is _Order.CLOSE:
+                _close(self._primary)
+                self.closed.set()
+            if isinstance(job, _Order):
+                self._jobs.put(_Order.LEAVE)  # for the next of the crew
+                return
+            store = self._store()
+            if store is not None:
+                if job is not None:
+                    store._ask(job, self)
+                elif store._probe(self):
+                    wait_s = None
+            del store, job  # nothing is kept alive while waiting for more
+
+
+def _close(primary: Store) -> None:
+    # What cannot even be closed is opened anew all the same, or not used any more.
+    with suppress(Exception):
+        primary.close()
+
+
+def _in_child() -> None:
+    for store in _stores:
+        store._forked()
+    _lock.release()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_in_child)

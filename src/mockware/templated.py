@@ -1,0 +1,134 @@
+"""A reply that is made of the request: its templates, and the response that they come to.
+
+Law: whatever a template makes is checked as a rule's own words are; what cannot be sent becomes a 500 that
+names the rule and says why, and nothing else of what happened inside. In JSON a value is encoded, never
+pasted, wherever the JSON stands.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from .exceptions import did_you_mean
+from .messages import MISSING, Fault, Request, Response
+from .replies import JSON, Content, build_problem, build_reply, check_header
+from .templates import (
+    MAX_OUTPUT_BYTES,
+    Budget,
+    Template,
+    TemplateError,
+    compile_json,
+    compile_text,
+    variables_for,
+)
+
+# Where markup is read, what a request says must not become some.
+_MARKUP = ("html", "xml")
+
+
+class TemplatedReply:
+    """The response that a rule makes of each request: its fields and its body may be templates.
+
+    `body` is a JSON value whose strings may be templates, `MISSING` for none, or the content of a text or a
+    file; what is JSON by its media type is read as such. Raises ValueError for what cannot be compiled.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        headers: Sequence[tuple[str, str]],
+        body: Any = MISSING,
+        *,
+        rule: str,
+        drip_s: float = 0.0,
+        fault: Fault | None = None,
+    ) -> None:
+        self._status = status
+        self._rule = rule
+        self._drip_s = drip_s
+        self._fault = fault
+        self._headers = [(name, compile_text(value)) for name, value in headers]
+        self._media_type = body.media_type if isinstance(body, Content) else JSON
+        self._body: Template | None = None
+        self._is_json = False
+        if body is not MISSING:
+            self._body, self._is_json = compile_body(body, headers)
+        self._templates: list[Template] = [template for _, template in self._headers]
+        if self._body is not None:
+            self._templates.append(self._body)
+
+    @property
+    def reads_body(self) -> bool:
+        """Whether the request must have its body before this is rendered."""
+        return any(template.reads_body for template in self._templates)
+
+    def check_parameters(self, names: Collection[str]) -> None:
+        """Raises ValueError where a template speaks of a parameter that the path does not have."""
+        for template in self._templates:
+            for name in sorted(template.parameters - set(names)):
+                raise ValueError(
+                    f"`request.path_params.{name}`: the path has no such parameter{did_you_mean(name, names)}"
+                )
+
+    def rendered(
+        self,
+        request: Request,
+        parameters: Mapping[str, Any],
+        *,
+        now: float,
+        chance: Callable[[], float],
+    ) -> Response:
+        """The response to `request`, whose path has these `parameters`, at `now` (s since the epoch)."""
+        variables = variables_for(request, parameters, now=now, chance=chance)
+        budget = Budget()
+        place = ""
+        try:
+            headers = []
+            for name, template in self._headers:
+                place = f"headers.{name}"
+                value = template.render(variables, budget)
+                check_header(name, value)
+                headers.append((name, value))
+            content = None
+            if self._body is not None:
+                place = "body"
+                made = self._body.render(variables, budget)
+                if self._is_json:
+                    content = Content.from_json(made, self._media_type)
+                else:
+                    content = Content(made.encode(), self._media_type)
+                if len(content.body) > MAX_OUTPUT_BYTES:
+                    raise ValueError(f"it makes more than {MAX_OUTPUT_BYTES} bytes")
+        except (TemplateError, ValueError) as error:
+            return build_problem(500, f"the template in `{place}` of this rule: {error}", rule=self._rule)
+        return build_reply(
+            self._status,
+            rule=self._rule,
+            headers=headers,
+            content=content,
+            drip_s=self._drip_s,
+            fault=self._fault,
+        )
+
+
+def compile_body(body: Any, headers: Sequence[tuple[str, str]] = ()) -> tuple[Template, bool]:
+    """The template of a JSON value or of a content, and whether it makes JSON. Raises ValueError."""
+    if not isinstance(body, Content):
+        return compile_json(body), True
+    fields = {name.lower(): value for name, value in headers}
+    media_type = fields.get("content-type", body.media_type).partition(";")[0].strip().lower()
+    try:
+        text = body.body.decode()
+    except UnicodeDecodeError:
+        raise ValueError("a template is text in UTF-8") from None
+    if media_type == JSON or media_type.endswith("+json"):
+        try:
+            return compile_json(json.loads(text)), True
+        except (json.JSONDecodeError, RecursionError) as error:
+            hint = (
+                "so that values can be encoded and not pasted, write it as JSON whose strings are templates"
+            )
+            raise ValueError(f"not JSON ({error}); {hint}") from None
+    return compile_text(text, autoescape=media_type.endswith(_MARKUP)), False
