@@ -234,6 +234,8 @@ def test_a_store_that_hangs_is_waited_for_once(make: Make, lines: Lines) -> None
     primary = Primary()
     store = make(primary)
     primary.hold("one")
+    store.begin(ONE)
+    primary.wait_until_inside("one")
     assert befores(store, ONE, 1) == [0]
     assert "('no answer within 50 ms')" in lines.next().getMessage()
     while_away = store.begin(TWO)

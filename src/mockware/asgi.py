@@ -19,7 +19,7 @@ from .fallback import MAX_WAIT_S, FallbackStore
 from .faults import silence_s
 from .installation import snapshot_for
 from .interfaces import check_interface
-from .logs import log_mock, logger
+from .logs import log_mock, log_patch, logger
 from .messages import NOT_ON_HTTP_2, BodyNeeded, Passthrough, Request, Response
 from .nesting import let_through, let_through_by
 from .pacing import pieces
@@ -175,6 +175,7 @@ class ASGIMockMiddleware:
             return await self._reply(scope, receive, send, path, decision, expects=expects)
         app = self.app
         if isinstance(decision, Passthrough) and decision.patch is not None and scope["type"] == "http":
+            log_patch(decision.rule, request.method, path)
             app = partial(patch_asgi, decision.patch, app)
         with let_through(mark, by=self._snapshot):
             if not (isinstance(decision, Passthrough) and (decision.delay_s or decision.delay_after_s)):

@@ -392,8 +392,8 @@ def turns(rule: CompiledRule, *, named: bool = False) -> Iterator[tuple[int, str
         if (limit is not None and start >= limit) or (end is None and then != "passthrough"):
             return
         last = limit if end is None or (end == total and then == "last") else min(end, limit or end)
-        turn = _times(start + 1, last)
-        yield start, turn + (f" of each {total}" if then == "loop" else "") + per
+        turn = _times(start + 1, last) + (f" of each {total}" if then == "loop" else "")
+        yield start, turn + per + (f", {limit} in all" if limit is not None else "")
 
 
 def _times(first: int, last: int | None) -> str:

@@ -16,7 +16,7 @@ from .counters import CountNeeded
 from .faults import FaultyBody, break_off, flush_headers, sends_nothing
 from .installation import snapshot_for
 from .interfaces import check_interface
-from .logs import log_mock, logger
+from .logs import log_mock, log_patch, logger
 from .messages import HOP_BY_HOP, PASSTHROUGH, BodyNeeded, Passthrough, Request, Response
 from .nesting import let_through, let_through_by
 from .patches import patch_wsgi
@@ -153,6 +153,7 @@ class WSGIMockMiddleware:
             if decision.delay_after_s:
                 start_response = _late(start_response, decision.delay_after_s)
             if decision.patch is not None:
+                log_patch(decision.rule, request.method, path)
                 with let_through(environ.get("wsgi.input"), by=self._snapshot):
                     return patch_wsgi(decision.patch, self.app, environ, start_response)
         with let_through(environ.get("wsgi.input"), by=self._snapshot):
