@@ -8,11 +8,13 @@ framework, so that a byte which differs is the server's or mockware's.
 Run as a program (`python -m tests.server_apps wsgiref 8000`), it is the two servers that have no command.
 """
 
+import errno
 import hashlib
 import json
 import os
 import socketserver
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,10 @@ MOUNT = "/mount"
 PIECE = b"0123456789abcdef" * 4096  # 64 KiB
 FLOOD_MIB = 96  # more than the kernel's socket buffers and any server's own limit hold together
 FILE = Path(__file__)
+LONG = "".join(f"{number:07}\n" for number in range(12_500)) + "!"  # of an odd length, no two parts alike
+CAP_S = 1.0  # how long a stall is silent under `faults`
+DRIP_S = 0.4
+ROOM = 4  # the places to sleep in under `faults`; no server of the table has fewer threads, or else one
 
 
 def tell(line: str) -> None:
@@ -95,6 +101,8 @@ async def _http(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.body", "body": body, "more_body": more})
 
     match path:
+        case "/nothing":
+            return
         case "/stream":
             await start(200, TEXT)
             for piece in (b"one\n", b"two\n", b"three\n"):
@@ -138,6 +146,8 @@ def wsgi(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     # PEP 3333: native strings hold the bytes as latin-1.
     path = environ.get("PATH_INFO", "").encode("latin-1").decode("utf-8", "replace")
     match path:
+        case "/nothing":
+            raise ConnectionResetError(errno.ECONNRESET, "nothing")
         case "/stream":
             start_response("200 OK", TEXT)
             return iter([b"one\n", b"two\n", b"three\n"])
@@ -209,6 +219,39 @@ def _wrap(app: Any) -> Any:
     return mockware.wrap(app, rules=rules(), enabled=True)
 
 
+def fault_rules() -> list[Any]:
+    from mockware import Rule
+
+    rules = []
+    for fault in ("cut", "stall", "empty"):
+        rules += [
+            Rule(f"/faults/{fault}", name=fault, status=200, text=LONG, fault=fault),
+            Rule(f"/faults/{fault}/short", name=f"short {fault}", status=200, text="a", fault=fault),
+            Rule(
+                f"/faults/{fault}/soon", name=f"soon {fault}", status=200, text="a", fault=fault, delay="1ms"
+            ),
+        ]
+    return [
+        *rules,
+        Rule("/drip", name="drip", status=200, text=LONG, drip=f"{DRIP_S}s"),
+        Rule("/soon", name="soon", delay="1ms"),
+        Rule("/later", name="later", delay=f"{CAP_S}s"),
+    ]
+
+
+def _faults(app: Any) -> Any:
+    """Nobody tests 30 s of silence on 15 servers, or a thousand sleepers: under this flavour both are few.
+
+    What is left of either shows the same: that a silence ends, and that whoever has slept makes room.
+    """
+    import mockware
+    from mockware import faults, waiting
+
+    faults.MAX_DELAY_S = CAP_S  # type: ignore[attr-defined]
+    waiting._places = threading.BoundedSemaphore(ROOM)
+    return mockware.wrap(app, rules=fault_rules(), enabled=True)
+
+
 def _asgi_class(app: Any) -> Any:
     import mockware
 
@@ -238,10 +281,12 @@ class WsgiInstance:
 FLAVOURS: dict[str, Callable[[], Any]] = {
     "asgi:bare": lambda: asgi,
     "asgi:wrap": lambda: _wrap(AsgiInstance()),
+    "asgi:faults": lambda: _faults(AsgiInstance()),
     "asgi:class": lambda: _asgi_class(asgi),
     "asgi:wrong": lambda: _wsgi_class(wsgi),
     "wsgi:bare": lambda: wsgi,
     "wsgi:wrap": lambda: _wrap(WsgiInstance()),
+    "wsgi:faults": lambda: _faults(WsgiInstance()),
     "wsgi:class": lambda: _wsgi_class(wsgi),
     "wsgi:wrong": lambda: _asgi_class(asgi),
 }

@@ -38,6 +38,11 @@ Deviation = Literal[
     "no lifespan",
     "dies of WSGI apps",
     "continues twice",
+    "keeps what breaks off",  # an app that returns before its body is complete
+    "keeps streams that break off",  # the same on HTTP/2 only
+    "keeps a HEAD that breaks off",
+    "complains of early returns",
+    "no empty answers",
 ]
 
 
@@ -68,9 +73,20 @@ _UWSGI = ("{scripts}/uwsgi", f"--home={sys.prefix}", f"--pythonpath={ROOT}", "--
 _UWSGI_APP = ("--threads=4", f"--module={APP}")
 # A single interpreter, because --mount makes a second one, and pydantic-core (PyO3) loads only once.
 _UWSGI_MOUNT = (f"--mount=/mount={APP}", "--manage-script-name", "--single-interpreter")
+_NOTHING_IS_AN_ERROR = "an app that ends without a response is answered by a 500"
 _HYPERCORN_DEVIATIONS: dict[Deviation, str] = {
     "continues at once": "H11Protocol answers the expectation before it creates the stream",
     "serves WSGI too": "wrap_app looks whether the app is a coroutine function and takes WSGI if not",
+    "keeps streams that break off": "H2Protocol forgets the stream and sends neither its end nor a reset",
+    "no empty answers": _NOTHING_IS_AN_ERROR,
+}
+_GRANIAN_DEVIATIONS: dict[Deviation, str] = {
+    "keeps a HEAD that breaks off": "to hyper the answer to a HEAD is complete with its headers",
+    "no empty answers": _NOTHING_IS_AN_ERROR,
+}
+_UVICORN_DEVIATIONS: dict[Deviation, str] = {
+    "complains of early returns": "RequestResponseCycle.run_asgi logs an error, then closes",
+    "no empty answers": _NOTHING_IS_AN_ERROR,
 }
 _NO_CHUNKS = "a chunked body can only be read by uwsgi.chunked_read(); wsgi.input is empty"
 
@@ -106,6 +122,7 @@ TABLE = (
         websockets=True,
         http2=True,
         deviations={
+            **_GRANIAN_DEVIATIONS,
             "complains of lost handshakes": "receive() tells nothing of a client that leaves before the "
             "handshake, and send() raises RuntimeError",
         },
@@ -117,6 +134,7 @@ TABLE = (
         mount=("--root-path=/mount",),
         mount_prefix="",  # it puts the root path before the path, as behind a proxy that took it off
         websockets=True,
+        deviations=_UVICORN_DEVIATIONS,
     ),
     Server(
         "uvicorn-httptools",
@@ -126,6 +144,7 @@ TABLE = (
         mount_prefix="",
         websockets=True,
         deviations={
+            **_UVICORN_DEVIATIONS,
             "complains of denials": "websockets_sansio_impl logs an error after each Denial Response",
         },
     ),
@@ -142,6 +161,8 @@ TABLE = (
             "no lifespan": "its documentation: not supported",
             "no denial responses": "its scope offers no websocket.http.response",
             "no back-pressure": "it writes to the transport without being its producer",
+            "keeps what breaks off": "Server.application_checker forgets an app that has returned, and no more",
+            "no empty answers": "an app that ends without a response leaves its client waiting",
         },
     ),
     Server(
@@ -149,7 +170,10 @@ TABLE = (
         "wsgi",
         (*_GRANIAN, "--interface=wsgi", APP),
         mount=("--url-path-prefix=/mount",),
-        deviations={"no write callable": "its start_response returns None, against PEP 3333"},
+        deviations={
+            **_GRANIAN_DEVIATIONS,
+            "no write callable": "its start_response returns None, against PEP 3333",
+        },
     ),
     Server(
         "gunicorn-sync",

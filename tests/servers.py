@@ -215,6 +215,11 @@ class Fleet:
         return self._get("mounted", of=_WAYS)
 
     @property
+    def faulty(self) -> Running:
+        """The app under `mockware.wrap` with rules that go wrong, and with short silences."""
+        return self._get("faults", of=("faults",))
+
+    @property
     def output(self) -> str:
         return "\n".join(
             f"---- output of {self.server}, {name}\n{this.log.text[-8000:]}"

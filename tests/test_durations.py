@@ -1,12 +1,15 @@
 """A duration is a number and a unit; nothing else is."""
 
+import math
+import random
+import statistics
 from decimal import Decimal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mockware.durations import MAX_DELAY_S, parse_delay, parse_duration
+from mockware.durations import MAX_DELAY_S, parse_delay, parse_duration, parse_rule_delay
 
 unhurried = settings(
     deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -121,3 +124,60 @@ def test_the_longest_delay_can_be_made_shorter() -> None:
 def test_a_delay_is_refused_for_its_form_before_its_length() -> None:
     with pytest.raises(ValueError, match="has no unit"):
         parse_delay(100)
+
+
+# Delays that are drawn
+
+LOG_NORMAL = {"median": "200ms", "sigma": 0.5, "max": "5s"}
+
+
+def drawn(declared: object, count: int = 20_000) -> list[float]:
+    chance = random.Random(11).random
+    delay = parse_rule_delay(declared)
+    return [delay.draw(chance) for _ in range(count)]
+
+
+def test_half_of_the_log_normal_delays_are_below_the_median_and_their_logarithms_normal() -> None:
+    found = drawn(LOG_NORMAL)
+    # Six standard deviations of the binomial.
+    assert abs(sum(delay_s < 0.2 for delay_s in found) - 10_000) < 6 * math.sqrt(5000)
+    logarithms = [math.log(delay_s) for delay_s in found]
+    assert statistics.fmean(logarithms) == pytest.approx(math.log(0.2), abs=0.03)
+    assert statistics.pstdev(logarithms) == pytest.approx(0.5, abs=0.03)
+
+
+def test_what_would_exceed_the_maximum_is_not_drawn_rather_than_cut() -> None:
+    found = drawn({"median": "1s", "sigma": 1.0, "max": "2s"})
+    assert max(found) <= 2
+    # A distribution that is cut off there would have a quarter of its values at the very end.
+    assert sum(delay_s > 1.99 for delay_s in found) < 200
+
+
+@pytest.mark.parametrize("die", [0.0, 2.0**-53, 0.5, 1 - 2.0**-53])
+@pytest.mark.parametrize("sigma", [0.01, 0.5, 5.0])
+def test_no_throw_of_the_die_is_out_of_bounds(die: float, sigma: float) -> None:
+    delay = parse_rule_delay({"median": "29s", "sigma": sigma})
+    assert 0 <= delay.draw(lambda: die) <= MAX_DELAY_S
+
+
+@given(st.floats(0, 1, exclude_max=True))
+def test_a_uniform_delay_lies_between_its_ends(die: float) -> None:
+    assert 1 <= parse_rule_delay({"min": "1s", "max": "2s"}).draw(lambda: die) <= 2
+
+
+def test_a_fixed_delay_throws_no_die() -> None:
+    assert parse_rule_delay("2s").draw(lambda: 1 / 0) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("declared", "words"),
+    [
+        ("2s", "2 s"),
+        ({"min": "1s", "max": "2s"}, "1 to 2 s"),
+        (LOG_NORMAL, "about 0.2 s, at most 5 s"),
+    ],
+)
+def test_a_delay_is_told_in_words(declared: object, words: str) -> None:
+    assert str(parse_rule_delay(declared)) == words
+    assert parse_rule_delay(declared)
+    assert not parse_rule_delay(None)

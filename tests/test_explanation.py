@@ -373,3 +373,94 @@ def test_the_engine_gives_the_answers_that_were_explained_and_no_others(
 
 def _essence(response: Response | None) -> tuple[int, str, bytes] | None:
     return None if response is None else (response.status, response.rule, response.body)
+
+
+# What counts, and whose luck it is
+
+
+def sentences(line: str, *rules: Rule, **more: Any) -> list[str]:
+    found = explained(line, *rules, **more)
+    return [
+        f"{answer.response.status if answer.response else '-'} {answer.sentence}" for answer in found.answers
+    ]
+
+
+TWICE_DOWN: Any = [{"status": 503, "times": 2}, {"status": 202, "delay": "1s"}]
+FAILING = Rule("/a", name="r", status=503, times=3)
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        (FAILING, ["503 rule 1 'r' of rules= answers, times 1 to 3:", "- the app answers"]),
+        (
+            Rule("/a", name="r", times=1, count_per="cookie:sid"),
+            ["202 rule 1 'r' of rules= answers, time 1 per cookie:sid:", "- the app answers"],
+        ),
+        (
+            Rule("/a", name="r", replies=TWICE_DOWN),
+            [
+                "503 rule 1 'r' of rules= answers, times 1 to 2:",
+                "202 rule 1 'r' of rules= answers, from time 3 on, after 1 s:",
+            ],
+        ),
+        (
+            Rule("/a", name="r", replies=TWICE_DOWN, then="loop", times=7),
+            [
+                "503 rule 1 'r' of rules= answers, times 1 to 2 of each 3, 7 in all:",
+                "202 rule 1 'r' of rules= answers, time 3 of each 3, 7 in all, after 1 s:",
+                "- the app answers",
+            ],
+        ),
+        (
+            Rule("/a", name="r", replies=TWICE_DOWN, then="passthrough"),
+            [
+                "503 rule 1 'r' of rules= answers, times 1 to 2:",
+                "202 rule 1 'r' of rules= answers, time 3, after 1 s:",
+                "- rule 1 'r' of rules= passes it through to the app, from time 4 on",
+            ],
+        ),
+        (
+            Rule("/a", name="r", replies=TWICE_DOWN, times=2),
+            ["503 rule 1 'r' of rules= answers, times 1 to 2, 2 in all:", "- the app answers"],
+        ),
+        (
+            Rule("/a", name="r", fault="cut", drip="2s"),
+            ["202 rule 1 'r' of rules= answers, half the body, then the end of the connection:"],
+        ),
+        (Rule("/a", name="r", drip="2s"), ["202 rule 1 'r' of rules= answers, the body over 2 s:"]),
+        (
+            Rule("/a", name="r", patch={"status": 418}, delay_after="1s"),
+            [
+                "- rule 1 'r' of rules= passes it through to the app, "
+                + "whose response starts late, and is changed"
+            ],
+        ),
+    ],
+)
+def test_each_reply_in_turn_is_told_with_its_turn(rule: Rule, expected: list[str]) -> None:
+    assert sentences("/a", rule) == expected
+
+
+def test_after_its_times_the_next_rule_is_told() -> None:
+    assert sentences("/a", FAILING, Rule("/a", name="s", times=1), Rule("/a", name="t")) == [
+        "503 rule 1 'r' of rules= answers, times 1 to 3:",
+        "202 rule 2 's' of rules= answers, time 1:",
+        "202 rule 3 't' of rules= answers:",
+    ]
+
+
+def test_a_rule_that_is_named_is_told_without_its_times() -> None:
+    named = ["X-Mock-Name: r"]
+    assert sentences("/x", FAILING, headers=named) == [
+        "503 rule 1 'r' of rules=, named by the trigger, answers:"
+    ]
+    assert len(sentences("/x", Rule("/a", name="r", replies=TWICE_DOWN, times=1), headers=named)) == 2
+
+
+def test_a_caller_s_luck_is_known_beforehand() -> None:
+    rule = Rule("/a", name="r", probability={"value": 0.5, "per": "header:x-user", "seed": "demo"})
+    assert sentences("/a", rule, headers=["X-User: ann"]) == ["202 rule 1 'r' of rules= answers:"]
+    unlucky = explained("/a", rule, headers=["X-User: cid"])
+    assert [miss.reason for miss in unlucky.misses] == ["its probability leaves this header:x-user out"]
+    assert len(sentences("/a", rule)) == 2, "who cannot be told is drawn for"

@@ -13,6 +13,7 @@ from tests.by_hand import Environ, Receive, Scope, Send, Sent, over_asgi, over_w
 
 import mockware
 from mockware import ASGIMockMiddleware, ConfigError, Rule, WSGIMockMiddleware
+from mockware.exceptions import StoreError
 
 
 async def asgi(scope: Scope, receive: Receive, send: Send) -> None:
@@ -364,3 +365,84 @@ def test_while_off_nothing_that_costs_is_imported() -> None:
     assert heavy & modules == set()
     assert {"redis", "httpx", "jinja2", "uvicorn", "granian"} & modules == set()
     assert {"mockware.config", "mockware.rules", "mockware.engine", "mockware.index"} & modules == set()
+
+
+# ---- stores
+
+
+@pytest.mark.parametrize("app", BOTH)
+@pytest.mark.parametrize(
+    ("url", "shown", "says"),
+    [
+        ("sqlit:a.db", "'sqlit:a.db'", "did you mean `sqlite:`?"),
+        ("memory", "'memory'", "expected `memory:`"),
+        ("MEMORY:", "'MEMORY:'", "did you mean `memory:`?"),
+        ("sqlite:", "'sqlite:'", "the path of a file"),
+        ("redis://:secret@host:port/0", "'redis://...@host:port/0'", ""),
+        ("redsi://user:secret@host", "'redsi://...@host'", "did you mean `redis:`?"),
+    ],
+)
+def test_a_store_that_there_is_not_is_refused_without_its_secrets(
+    app: Any, url: str, shown: str, says: str
+) -> None:
+    for how in (
+        {"environ": {"MOCKWARE": "on", "MOCKWARE_STORE": url}},
+        {"enabled": True, "environ": {}, "store": url},
+    ):
+        with pytest.raises(ConfigError) as refused:
+            mockware.wrap(app, **how)
+        (problem,) = refused.value.problems
+        assert problem.source == ("store=" if "store" in how else "MOCKWARE_STORE")
+        assert problem.value == shown
+        assert says in problem.message
+        assert "secret" not in str(refused.value)
+
+
+def test_a_wrong_store_and_a_wrong_rule_are_said_together() -> None:
+    environ = {"MOCKWARE": "on", "MOCKWARE_STORE": "nonsense", "MOCKWARE_RULES": "nowhere"}
+    with pytest.raises(ConfigError) as refused:
+        mockware.wrap(asgi, environ=environ)
+    assert [problem.source for problem in refused.value.problems] == ["MOCKWARE_RULES", "MOCKWARE_STORE"]
+
+
+COUNTED = [Rule("/a", times=1), Rule("/b")]
+
+
+def test_the_line_at_the_start_says_where_is_counted(lines: Lines, tmp_path: Path) -> None:
+    path = tmp_path / "counts.db"
+    for rules, store, said in (
+        (COUNTED, None, "2 rules from rules=, counted in the memory of each process alone;"),
+        (COUNTED, f"sqlite:{path}", f"2 rules from rules=, counted in sqlite:{path};"),
+        (COUNTED, "redis://user:secret@host:1/0", "2 rules from rules=, counted in redis://host:1/0;"),
+        ([Rule("/b")], f"sqlite:{path}", "1 rule from rules=;"),
+    ):
+        mockware.wrap(asgi, rules=rules, store=store, enabled=True, environ={})
+        ((level, line),) = lines()
+        assert level == "WARNING"
+        assert said in line
+    assert not path.exists(), "nothing is opened before something is counted"
+
+
+def test_the_environment_s_store_wins_over_the_code_s(lines: Lines) -> None:
+    environ = {"MOCKWARE_STORE": "redis://operations/0"}
+    mockware.wrap(asgi, rules=COUNTED, store="redis://code/0", enabled=True, environ=environ)
+    ((_, line),) = lines()
+    assert "redis://operations/0" in line
+
+
+def test_a_store_of_one_s_own_is_counted_in_and_one_that_fails_is_replaced(lines: Lines) -> None:
+    class Broken:
+        threads = 1
+        name = "my own"
+
+        def count(self, counters: Any) -> Any:
+            raise StoreError("it is broken")
+
+        def close(self) -> None:
+            pass
+
+    app = mockware.wrap(wsgi, rules=COUNTED, store=Broken(), enabled=True, environ={})
+    assert [over_wsgi(app, Sent("GET", "/a")).status for _ in range(2)] == [202, 200]
+    _, away, *_ = lines()
+    assert "my own" in away[1]
+    assert "it is broken" in away[1]

@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from mockware import Rule
 from mockware.config import Configuration, load
 from mockware.engine import Snapshot
 from mockware.environment import Environment
+from mockware.faults import CANNOT
 from mockware.messages import Request, Response
 from mockware.review import review, rule_labels
 
@@ -237,3 +239,24 @@ def test_ten_thousand_rules_are_reviewed_within_seconds(match: str) -> None:
     start = time.perf_counter()
     assert list(review(configuration, NOW)) == []
     assert time.perf_counter() - start < 10  # about one here
+
+
+@pytest.mark.parametrize("fault", ["cut", "stall", "empty"])
+def test_a_fault_that_not_every_server_can_perform_is_warned_about(fault: Any) -> None:
+    (problem,) = review(configured(Rule("/a", fault=fault)), NOW)
+    assert problem.key == "fault"
+    assert problem.message == f"not on every server: {CANNOT[fault]}"
+    (problem,) = review(configured(Rule("/a", replies=[{}, {"fault": fault}])), NOW)
+    assert problem.key == "replies.1.fault"
+
+
+def test_a_reply_in_turn_and_a_patch_that_a_cache_may_keep_are_warned_about() -> None:
+    cached = {"cache-control": "max-age=9"}
+    for declared in ({"replies": [{"headers": cached}, {}]}, {"patch": {"headers": cached}}):
+        (problem,) = review(configured(Rule("/a", **declared)), NOW)
+        assert problem.key in ("replies.0.headers.cache-control", "patch.headers.cache-control")
+
+
+def test_a_rule_that_ends_hides_nothing_and_one_whose_replies_do_still_hides() -> None:
+    assert unreachable(Rule("/a", times=1), Rule("/a")) == []
+    assert unreachable(Rule("/a", replies=[{}, {}], then="passthrough"), Rule("/a")) == [2]

@@ -29,6 +29,7 @@ from tests.by_hand import (
 )
 
 from mockware import ASGIMockMiddleware, Rule, WSGIMockMiddleware, waiting
+from mockware.waiting import Listener
 
 CAP = 2
 PATIENCE_S = 20  # for a busy machine; nothing waits this long unless it has failed
@@ -39,6 +40,10 @@ RULES = [
     Rule("/now", name="now"),
     Rule("/slow", name="slow", passthrough=True, delay="30s"),
     Rule("/soonapp", name="soonapp", passthrough=True, delay="1ms"),
+    Rule("/drip", name="drip", drip="30s"),
+    Rule("/stall", name="stall", fault="stall"),
+    Rule("/cut", name="cut", fault="cut", delay="1ms"),
+    Rule("/late", name="late", passthrough=True, delay_after="30s"),
 ]
 DENIAL: dict[str, Any] = {"extensions": {"websocket.http.response": {}}}
 
@@ -70,6 +75,7 @@ def judge_refusal(answer: Answer, rule: str) -> None:
     assert answer.one("content-type") == "application/problem+json"
     assert answer.one("x-mock-rule") == rule
     assert answer.one("cache-control") == "no-store"
+    assert answer.one("retry-after") == "1"
     told = json.loads(answer.body)
     assert told["status"] == 503
     assert str(waiting.MAX_SLEEPERS) in told["detail"]
@@ -228,6 +234,35 @@ async def the_client_leaves(app: Any) -> None:
     assert client.sent == []
 
 
+async def the_client_leaves_a_body_that_drips(app: Any) -> None:
+    client = Client()
+    client.leaves.set()
+    await app(scope_of(Sent("GET", "/drip")), client.receive, client.send)
+    assert len(client.sent) <= 2
+
+
+async def the_client_leaves_a_stall(app: Any) -> None:
+    client = Client()
+    client.leaves.set()
+    await app(scope_of(Sent("GET", "/stall")), client.receive, client.send)
+    assert not any(message.get("body") for message in client.sent)
+
+
+async def half_of_it_is_sent(app: Any) -> None:
+    client = Client()
+    await app(scope_of(Sent("GET", "/cut")), client.receive, client.send)
+    *_, half, last = client.sent
+    assert 2 * len(half["body"]) == 44
+    assert last == {"type": "http.response.body", "body": b"", "more_body": True}
+
+
+async def the_client_leaves_a_late_app(app: Any) -> None:
+    client = Client()
+    client.leaves.set()
+    await app(scope_of(Sent("GET", "/late")), client.receive, client.send)
+    assert client.answer.body == b"reached"
+
+
 async def the_client_leaves_a_websocket(app: Any) -> None:
     client = Client()
 
@@ -288,6 +323,10 @@ Ending = Callable[[Any], Awaitable[None]]
         it_is_answered,
         the_app_answers,
         the_client_leaves,
+        the_client_leaves_a_body_that_drips,
+        the_client_leaves_a_stall,
+        half_of_it_is_sent,
+        the_client_leaves_a_late_app,
         the_client_leaves_a_websocket,
         it_is_cancelled,
         it_is_cancelled_before_the_app,
@@ -455,3 +494,89 @@ def test_both_interfaces_share_the_places_of_a_process(
             assert sleeping.began.acquire(timeout=PATIENCE_S)
         judge_refusal(anyio.run(answered, asgi(), Sent("GET", "/later")), "later")
         sleeping.over.set()
+
+
+def test_a_body_that_drips_holds_its_place_until_it_is_closed(
+    two_places: threading.BoundedSemaphore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    body = wsgi()(environ_of(Sent("GET", "/drip")), lambda *_: lambda piece: None)
+    assert free_places(two_places) == CAP - 1
+    assert b"".join(body) == b'{"status": "accepted", "task_id": "abc-123"}'
+    assert sum(slept) == pytest.approx(30)
+    assert free_places(two_places) == CAP - 1
+    body.close()
+    body.close()
+    assert free_places(two_places) == CAP
+
+
+def test_a_stall_lasts_as_long_as_the_cap_lets_it_with_its_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    app = WSGIMockMiddleware(
+        wsgi_app, rules=[Rule("/", delay="10s", fault="stall")], enabled=True, environ={}
+    )
+    body = iter(app(environ_of(Sent("GET", "/")), lambda *_: lambda piece: None))
+    assert next(body) == b""
+    with pytest.raises(ConnectionResetError):
+        next(body)
+    assert slept == [10, 20]
+
+
+# ---- listening to a client while something else goes on
+
+
+@pytest.mark.anyio
+async def test_what_a_client_says_meanwhile_is_kept_for_whoever_asks_next() -> None:
+    said: list[Message] = [{"type": "http.request", "body": b"%d" % i, "more_body": True} for i in range(3)]
+    client = Client()
+
+    async def receive() -> Message:
+        return said.pop(0) if said else await client.receive()
+
+    with Listener(receive) as listener:
+        with anyio.fail_after(PATIENCE_S):
+            assert await listener.during(client.watched.wait)
+            heard = [(await listener())["body"] for _ in range(3)]
+            client.leaves.set()
+            assert not await listener.sleep(30)
+            assert (await listener())["type"] == "http.request", "the client's own first event"
+            assert (await listener())["type"] == "http.disconnect"
+    assert heard == [b"0", b"1", b"2"]
+
+
+@pytest.mark.anyio
+async def test_no_more_is_kept_than_the_bound() -> None:
+    asked = 0
+
+    async def receive() -> Message:
+        nonlocal asked
+        asked += 1
+        return {"type": "http.request", "body": bytes(1 << 19), "more_body": True}
+
+    with Listener(receive) as listener:
+        assert await listener.sleep(0.001)
+    assert asked == 2
+
+
+@pytest.mark.anyio
+async def test_one_that_does_not_listen_asks_for_nothing() -> None:
+    async def receive() -> Message:
+        raise AssertionError("the client was asked for its body")
+
+    with Listener(receive, listens=False) as listener:
+        assert await listener.sleep(0.001)
+
+
+@pytest.mark.anyio
+async def test_a_thread_is_waited_for_only_so_long() -> None:
+    never: Future[None] = Future()
+    with anyio.fail_after(PATIENCE_S):
+        await waiting.finished(never, 0.001)
+        never.set_result(None)
+        await waiting.finished(never, 30)
+        with ThreadPoolExecutor(1) as threads:
+            counting = threads.submit(lambda: 7)
+            await waiting.finished(counting, PATIENCE_S)
+            assert counting.result(0) == 7

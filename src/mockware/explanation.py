@@ -349,8 +349,10 @@ def _answer(who: str, share: float, delay: Delay, decision: Decision, turn: str 
         return Answer(who, share, delay, decision, turn, _manner(decision))
     manners = []
     if isinstance(decision, Passthrough):
-        manners += ["whose response starts late"] if decision.delay_after_s else []
-        manners += ["and changes its response"] if decision.patch else []
+        if decision.delay_after_s and decision.patch:
+            manners.append("whose response starts late, and is changed")
+        elif decision.delay_after_s or decision.patch:
+            manners.append(f"whose response {'is changed' if decision.patch else 'starts late'}")
     return Answer(who, share, delay, None, turn, ", ".join(manners))
 
 

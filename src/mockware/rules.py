@@ -238,7 +238,7 @@ class Rule(Reply):
         Annotated[Sequence[_Step], Field(max_length=MAX_REPLIES)],
         BeforeValidator(_with_manners),
         AfterValidator(_sole_action),
-    ] = key(default=(), description="Several replies, given in turn.")
+    ] = key(default=(), description="Several replies, given in turn.", json_schema_extra={"minItems": 1})
     then: Annotated[Then | None, _only_with("replies")] = key(
         default=None,
         description="What comes after the last of the replies: it again (the default), all anew, or the app.",

@@ -20,7 +20,7 @@ def open_store(url: str) -> Store | None:
     None for memory, of which each snapshot has its own. Raises ValueError with what is allowed.
     """
     scheme, _, rest = url.partition(":")
-    if scheme == "memory" and not rest:
+    if url == "memory:":
         return None
     if scheme == "sqlite" and rest:
         from .sqlite_store import SQLiteStore

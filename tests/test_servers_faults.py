@@ -1,0 +1,260 @@
+"""What goes wrong on purpose goes wrong as it was meant, on every server: bytes, silence and the end.
+
+The rules are `server_apps.fault_rules`, in a process of their own in which silences are short and places to
+sleep in are few. What a server cannot do is in the table, and `mockware check` says the same.
+"""
+
+import contextlib
+import re
+import time
+import typing
+from collections.abc import Iterator
+
+import h2.exceptions
+import pytest
+from tests import rawhttp, test_servers_http2
+from tests.rawhttp import PATIENCE_S, Connection
+from tests.server_apps import CAP_S, DRIP_S, LONG, ROOM
+from tests.server_table import TABLE, Deviation
+from tests.servers import Fleet, Running, on, on_every_server
+from tests.test_servers import complaints
+from tests.test_servers_http2 import on_http2
+
+from mockware.faults import CANNOT
+from mockware.messages import Fault
+
+MIB = 1 << 20
+BODY = LONG.encode()
+HALF = BODY[: len(BODY) // 2]
+# Shorter than the time that any server keeps an idle connection open (gunicorn: 2 s), so that an end
+# within it is the fault's.
+SOON_S = 1.5
+EARLY = "ASGI callable returned without completing response."
+BAD = {"GET": None, "POST": b"x" * MIB}
+
+
+@contextlib.contextmanager
+def begun(running: Running, method: str, target: str, body: bytes | None = None) -> Iterator[Connection]:
+    """A connection on which the head of a mock has come, and nothing else was read; it has served before.
+
+    Where there is no place to sleep in, it waits for one: those who have left make room a moment later.
+    """
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        assert time.monotonic() < deadline, "no place is given back"
+        with running.connect() as connection:
+            if not running.deviates("one request per connection"):
+                assert connection.ask("GET", "/hello").body == b"hello\n"
+            connection.send(rawhttp.request(method, target, body=body))
+            head = connection.response("HEAD")  # whatever the method, the body is left to be read
+            if head.status == 503:
+                continue
+            assert head.status == 200
+            assert head.one("x-mock-rule") == target.removeprefix("/faults").strip("/").split("/")[0]
+            assert head.one("content-length") == str(len(BODY))
+            yield connection
+            return
+
+
+def judge_end(running: Running, connection: Connection, *, within_s: float = SOON_S) -> None:
+    """Nothing more comes, and the connection ends, not by a reset."""
+    if running.deviates("keeps what breaks off"):
+        with running.connect() as other:
+            assert other.ask("GET", "/later").status == 202
+        assert connection.silent(), "it closes now"
+        return
+    since = time.monotonic()
+    connection.at_end()
+    assert time.monotonic() - since < within_s
+
+
+def judge_end_of_head(running: Running, connection: Connection, *, within_s: float = SOON_S) -> None:
+    if running.deviates("keeps a HEAD that breaks off"):
+        assert connection.ask("GET", "/hello").body == b"hello\n"
+    else:
+        judge_end(running, connection, within_s=within_s)
+
+
+def judge_log(running: Running, since: int, *, early: int) -> None:
+    """The server goes on, and has complained of nothing but `early` returns, if it does of those."""
+    with running.talk() as talk:
+        assert talk.ask("POST", "/echo", body=b"x").status == 200
+    assert running.log.wait("echo began", since=since)
+    wanted = early if running.deviates("complains of early returns") else 0
+    found = complaints(running.log.text[since:])
+    assert (len(found), all(EARLY in line for line in found)) == (wanted, True), found
+
+
+# ---- cut
+
+
+@on_every_server
+def test_a_cut_gives_half_of_the_body_and_the_end(fleet: Fleet) -> None:
+    running = fleet.faulty
+    since = running.log.mark
+    for method, body in BAD.items():
+        with begun(running, method, "/faults/cut", body) as connection:
+            assert connection.take(len(HALF)) == HALF
+            judge_end(running, connection)
+    judge_log(running, since, early=len(BAD))
+
+
+@on_every_server
+def test_a_cut_head_has_no_body(fleet: Fleet) -> None:
+    running = fleet.faulty
+    since = running.log.mark
+    with begun(running, "HEAD", "/faults/cut") as connection:
+        judge_end_of_head(running, connection)
+    judge_log(running, since, early=1)
+
+
+# ---- stall
+
+
+@on_every_server
+def test_a_stall_gives_headers_at_once_then_silence_and_the_end(fleet: Fleet) -> None:
+    """Two clients leave meanwhile, which harms nobody: by the end of the others, theirs is over too."""
+    running = fleet.faulty
+    since = running.log.mark
+    for reset in (False, True):
+        with begun(running, "POST", "/faults/stall", b"x") as leaving:
+            assert leaving.silent()
+            leaving.leave(reset=reset)
+    sent = time.monotonic()
+    with begun(running, "POST", "/faults/stall", b"x" * MIB) as connection:
+        assert connection.silent(), "more than headers, or no stall"
+        judge_end(running, connection, within_s=CAP_S + SOON_S)
+        assert time.monotonic() - sent >= CAP_S
+    judge_log(running, since, early=1)
+
+
+@on_every_server
+def test_a_stalled_head_has_no_body(fleet: Fleet) -> None:
+    running = fleet.faulty
+    since = running.log.mark
+    with begun(running, "HEAD", "/faults/stall") as connection:
+        assert connection.silent()
+        judge_end_of_head(running, connection, within_s=CAP_S + SOON_S)
+    judge_log(running, since, early=1)
+
+
+@on(lambda server: server.kind == "asgi")
+@pytest.mark.parametrize("reset", [False, True], ids=["by FIN", "by RST"])
+def test_a_client_that_leaves_a_stall_ends_it_at_once(fleet: Fleet, reset: bool) -> None:
+    """Its place is free while those who came before it still sleep."""
+    running = fleet.faulty
+    since = running.log.mark
+    with contextlib.ExitStack() as stack:
+        *staying, leaving = (stack.enter_context(begun(running, "GET", "/faults/stall")) for _ in range(ROOM))
+        with running.connect() as other:
+            assert other.ask("GET", "/soon").status == 503, "there is room for more"
+            leaving.leave(reset=reset)
+            while other.ask("GET", "/soon").status == 503:
+                assert all(each.silent() for each in staying), "it slept as long as they"
+        assert all(each.silent() for each in staying)
+    judge_log(running, since, early=0)
+
+
+# ---- empty
+
+
+@on(lambda server: "no empty answers" not in server.deviations)
+def test_an_empty_answer_is_the_end_alone(fleet: Fleet) -> None:
+    running = fleet.faulty
+    since = running.log.mark
+    for method, body in {**BAD, "HEAD": None}.items():
+        with running.connect() as connection:
+            if not running.deviates("one request per connection"):
+                assert connection.ask("GET", "/hello").body == b"hello\n"
+            connection.send(rawhttp.request(method, "/faults/empty", body=body))
+            judge_end(running, connection)
+    judge_log(running, since, early=0)
+
+
+@on(lambda server: "no empty answers" in server.deviations)
+def test_an_answer_that_cannot_be_empty_is_its_headers_and_the_end(fleet: Fleet) -> None:
+    running = fleet.faulty
+    since = running.log.mark
+    for method, body in BAD.items():
+        with begun(running, method, "/faults/empty", body) as connection:
+            judge_end(running, connection)
+    with begun(running, "HEAD", "/faults/empty") as connection:
+        judge_end_of_head(running, connection)
+    judge_log(running, since, early=len(BAD) + 1)
+
+
+@on(lambda server: "no empty answers" in server.deviations)
+def test_an_app_that_answers_nothing_does_not_end_its_connection(fleet: Fleet) -> None:
+    """Why those servers have no empty answers; the app does what a mock would do."""
+    with fleet.faulty.connect() as connection:
+        connection.send(rawhttp.request("GET", "/nothing"))
+        if fleet.server.name == "daphne":
+            judge_end(fleet.faulty, connection)
+        else:
+            assert connection.response().status == 500
+
+
+# ---- all of them
+
+
+@on_every_server
+def test_what_breaks_off_gives_its_place_back(fleet: Fleet) -> None:
+    """More faults than there are places; each has slept for a moment first."""
+    running = fleet.faulty
+    for _ in range(ROOM + 1):
+        for fault in ("cut", "empty"):
+            with begun(running, "GET", f"/faults/{fault}/soon") as connection:
+                judge_end(running, connection)
+
+
+# ---- drip
+
+
+@on_every_server
+def test_a_drip_is_whole_and_comes_in_pieces(fleet: Fleet) -> None:
+    running = fleet.faulty
+    since = running.log.mark
+    sent = time.monotonic()
+    with begun(running, "POST", "/drip", b"x" * MIB) as connection:
+        count, pauses = 4, 0
+        for number in range(count):
+            start, stop = (len(BODY) * each // count for each in (number, number + 1))
+            assert connection.take(stop - start) == BODY[start:stop]
+            pauses += number + 1 < count and connection.silent()
+        assert time.monotonic() - sent >= DRIP_S
+        assert pauses >= 2, "it did not come in pieces"  # of 3; a busy machine may miss one
+        if running.deviates("one request per connection"):
+            connection.at_end()
+        else:
+            head = connection.ask("HEAD", "/drip")
+            assert head.one("content-length") == str(len(BODY))
+            assert connection.ask("GET", "/hello").body == b"hello\n"
+    judge_log(running, since, early=0)
+
+
+# ---- HTTP/2
+
+
+class Http2(test_servers_http2.Connection):
+    """A connection that can look at an answer before it ends."""
+
+    def begin(self, method: str, path: str) -> int:
+        """A stream of which the head has come; it waits for a place, as `begun` does."""
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            stream = self.start(method, path, [])
+            while stream not in self._heads:
+                self._read()
+            headers = dict(self._heads[stream])
+            if headers[":status"] != "503":
+                assert (headers[":status"], headers["content-length"]) == ("200", str(len(BODY)))
+                return stream
+        raise AssertionError("no place is given back")
+
+    def take(self, stream: int, count: int) -> bytes:
+        while len(self._bodies[stream]) < count:
+            self._read()
+        return self._bodies[stream]
+
+    def is_open(self, stream: int) -> bool:
+        return stream not in self._ended

@@ -1,0 +1,146 @@
+"""Counts that processes share are exact: every worker of a server, and servers of different kinds.
+
+Real servers, and clients that are all at it at once; every answer is judged, and each connection knows which
+process it reaches. What happens when a store fails is in `test_store_failures.py`.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import pytest
+from tests.counting import (
+    GRANIAN_ASGI,
+    GRANIAN_WSGI,
+    GUNICORN,
+    UVICORN,
+    Client,
+    Served,
+    Way,
+    clients,
+    serving,
+    store_lines,
+)
+from tests.counting_app import EACH, IN_TURN, LIMIT
+from tests.redis_server import RedisServer
+
+CONNECTIONS = 200
+REQUESTS = 6  # on each connection: 1200 for a LIMIT of 700
+SESSIONS = 50
+TURNS = 8  # for each session
+
+
+class Group(NamedTuple):
+    """Servers with one store. `counted` is how often /limited has answered before anybody asked."""
+
+    servers: list[Served]
+    workers: int
+    counted: int
+
+    def run(self, proof: Callable[[list[Client]], Awaitable[None]]) -> None:
+        """Runs the proof with its clients; a failure shows what the servers said."""
+        ports = [server.port for server in self.servers]
+
+        async def run() -> None:
+            async with clients(ports, CONNECTIONS // len(ports), workers=self.workers) as opened:
+                await proof(opened)
+
+        asyncio.run(run())
+        # A store that was away for a moment, as on a machine that stood still, would be no proof at all.
+        assert [store_lines(server, 0) for server in self.servers] == [[]] * len(self.servers)
+
+
+def _four(command: tuple[str, ...]) -> tuple[str, ...]:
+    return (*command, "--workers=4")
+
+
+PRELOADED = (*_four(GUNICORN), "--preload")
+# The servers, and what they have counted before; those with one kind share a SQLite file, the others a Redis.
+GROUPS = {
+    "granian-asgi": ([Way(_four(GRANIAN_ASGI))], 0),
+    "granian-wsgi": ([Way(_four(GRANIAN_WSGI))], 0),
+    "gunicorn": ([Way(_four(GUNICORN))], 0),
+    "gunicorn-preloaded": ([Way(PRELOADED)], 0),
+    "gunicorn-preloaded-and-counted": ([Way(PRELOADED, {"COUNTING_FIRST": "yes"})], 1),
+    "uvicorn-and-gunicorn": ([Way((*UVICORN, "--workers=2")), Way((*GUNICORN, "--workers=2"))], 0),
+}
+
+
+@pytest.fixture(scope="module", params=GROUPS)
+def group(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Group]:
+    ways, counted = GROUPS[request.param]
+    if len(ways) == 1:
+        file = tmp_path_factory.mktemp("counts") / "counts.db"
+        with serving(*ways, store=f"sqlite:{file}") as servers:
+            yield Group(servers, 4, counted)
+    else:
+        with RedisServer() as redis, serving(*ways, store=redis.url) as servers:
+            yield Group(servers, 4, counted)
+
+
+def test_two_hundred_clients_get_exactly_as_many_mocks_as_the_rule_has(group: Group) -> None:
+    async def proof(opened: list[Client]) -> None:
+        everybody = asyncio.Barrier(CONNECTIONS)
+
+        async def ask(client: Client) -> list[int]:
+            await client.send("/limited")
+            await everybody.wait()  # 200 requests are on their way, and no answer was read
+            first = await client.answer("/limited")
+            await everybody.wait()  # so that each process has given some, be it ever so slow
+            return [first.status] + [(await client.ask("/limited")).status for _ in range(REQUESTS - 1)]
+
+        answers = await asyncio.gather(*map(ask, opened))
+        mocks = Counter[int]()
+        for client, statuses in zip(opened, answers, strict=True):
+            mocks[client.pid] += statuses.count(503)
+            assert len(list(groupby(statuses))) <= 2, "a mock after the app has answered"
+        assert mocks.total() == LIMIT - group.counted, mocks
+        assert sum(count > 0 for count in mocks.values()) == group.workers, mocks
+        print(f"{mocks.total()} mocks of {CONNECTIONS * REQUESTS} answers, by process: {dict(mocks)}")
+        for _ in range(2):
+            after = await asyncio.gather(*(client.ask("/limited") for client in opened))
+            assert {answer.status for answer in after} == {200}
+
+    group.run(proof)
+
+
+def test_each_session_has_its_own_replies_in_turn_whichever_process_it_reaches(group: Group) -> None:
+    async def proof(opened: list[Client]) -> None:
+        of_process: dict[int, list[Client]] = {}
+        for client in opened:
+            of_process.setdefault(client.pid, []).append(client)
+        processes = list(of_process.values())
+
+        async def live(session: int) -> list[int]:
+            statuses = []
+            for turn in range(TURNS):
+                reached = processes[(session + turn) % len(processes)]
+                client = reached[session % len(reached)]
+                async with client.turn:
+                    statuses.append((await client.ask("/in-turn", f"session-{session}")).status)
+            return statuses
+
+        lives = await asyncio.gather(*map(live, range(SESSIONS)))
+        assert lives == [[*IN_TURN, *IN_TURN[-1:] * (TURNS - len(IN_TURN))]] * SESSIONS
+        assert len(processes) == group.workers
+
+    group.run(proof)
+
+
+def test_each_session_gets_exactly_its_mocks_when_it_asks_everybody_at_once(group: Group) -> None:
+    async def proof(opened: list[Client]) -> None:
+        async def ask(number: int, client: Client) -> list[tuple[int, int]]:
+            sessions = [(number + turn) % 5 for turn in range(5)]
+            return [(each, (await client.ask("/each", f"at-once-{each}")).status) for each in sessions]
+
+        answers: list[Any] = await asyncio.gather(*(ask(*each) for each in enumerate(opened)))
+        seen = Counter(answer for of_one in answers for answer in of_one)
+        assert seen == {
+            (session, status): EACH if status == 503 else CONNECTIONS - EACH
+            for session in range(5)
+            for status in (503, 200)
+        }
+
+    group.run(proof)
