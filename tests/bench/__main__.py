@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .report import Report
 
-SECTIONS = ("passthrough", "many_rules", "mocked", "wire", "loading", "instructions")
+SECTIONS = ("passthrough", "many_rules", "mocked", "wire", "loading", "counted", "instructions")
 
 
 def main() -> int:
