@@ -43,6 +43,8 @@ FLOORS = {
     "index": 2,
     "match": 2,
     "patches": 2,
+    "asgi_patching": 3,
+    "wsgi_patching": 3,
     "schemas": 2,
     "templated": 2,
     "triggers": 2,

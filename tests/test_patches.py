@@ -44,9 +44,11 @@ from tests.by_hand import (
 )
 
 from mockware import patches
+from mockware.asgi_patching import patch_asgi
 from mockware.messages import MISSING
-from mockware.patches import Patch, patch_asgi, patch_wsgi
+from mockware.patches import Patch
 from mockware.statuses import status_for
+from mockware.wsgi_patching import patch_wsgi
 
 quickly = settings(max_examples=150, deadline=None)  # a loaded machine is no failure
 

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequen
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from .asgi_patching import patch_asgi
 from .bodies import buffer, drain
 from .counters import Count, Counter, CountNeeded, Store
 from .fallback import MAX_WAIT_S, FallbackStore
@@ -23,7 +24,6 @@ from .logs import log_mock, log_patch, logger
 from .messages import NOT_ON_HTTP_2, BodyNeeded, Passthrough, Request, Response
 from .nesting import let_through, let_through_by
 from .pacing import pieces
-from .patches import patch_asgi
 from .waiting import Listener, Place, finished, sleep, too_many_sleepers
 
 if TYPE_CHECKING:

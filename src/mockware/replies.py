@@ -100,7 +100,7 @@ def build_reply(
     if status not in _WITHOUT_LENGTH:
         defaults.append(("Content-Length", str(len(body))))
     # So that no cache serves a mock to someone else (RFC 9111 section 5.2.2.5).
-    defaults += [("Cache-Control", "no-store"), ("X-Mock-Rule", _in_a_field(rule))]
+    defaults += [("Cache-Control", "no-store"), ("X-Mock-Rule", in_a_field(rule))]
     if vary:
         defaults.append(("Vary", vary))
     given = {name.lower(): value for name, value in headers}
@@ -109,7 +109,7 @@ def build_reply(
     return Response(status, known.phrase, [*kept, *headers], body, rule=rule, drip_s=drip_s, fault=fault)
 
 
-def _in_a_field(name: str) -> str:
+def in_a_field(name: str) -> str:
     """A rule's name, percent-encoded where it is not printable ASCII, and at its ends where it is blank."""
     return _BLANK_ENDS.sub(lambda blanks: "%20" * len(blanks[0]), quote(name, safe=_PRINTABLE))
 

@@ -19,8 +19,8 @@ from .interfaces import check_interface
 from .logs import log_mock, log_patch, logger
 from .messages import HOP_BY_HOP, PASSTHROUGH, BodyNeeded, Passthrough, Request, Response
 from .nesting import let_through, let_through_by
-from .patches import patch_wsgi
 from .waiting import Place, too_many_sleepers
+from .wsgi_patching import patch_wsgi
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
