@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 
 # What a server does in the place of a fault that it has no way to perform.
 CANNOT: Mapping[Fault, str] = {
-    "cut": "daphne keeps the connection open, and hypercorn the stream on HTTP/2",
-    "stall": "daphne keeps the connection open at the end, and hypercorn the stream on HTTP/2",
+    "cut": "daphne keeps the connection open, granian that of a HEAD, and hypercorn the stream on HTTP/2",
+    "stall": (
+        "daphne keeps the connection open at the end, granian that of a HEAD, and hypercorn the stream on HTTP/2"
+    ),
     "empty": "granian and all ASGI servers send the headers first, and then what `cut` does without a body",
 }
 

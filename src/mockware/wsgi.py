@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .bodies import buffer_input, drain_input
@@ -17,7 +18,7 @@ from .faults import FaultyBody, break_off, flush_headers, sends_nothing
 from .installation import snapshot_for
 from .interfaces import check_interface
 from .logs import log_mock, log_patch, logger
-from .messages import HOP_BY_HOP, PASSTHROUGH, BodyNeeded, Passthrough, Request, Response
+from .messages import HOP_BY_HOP, BodyNeeded, Passthrough, Request, Response
 from .nesting import let_through, let_through_by
 from .waiting import Place, too_many_sleepers
 from .wsgi_patching import patch_wsgi
@@ -146,7 +147,8 @@ class WSGIMockMiddleware:
             if decision.is_plain:
                 return _reply(environ, start_response, path, decision)
             return _perform(environ, start_response, path, decision)
-        if isinstance(decision, Passthrough) and decision is not PASSTHROUGH:
+        app = self.app
+        if isinstance(decision, Passthrough):
             if decision.delay_s and (refusal := _waited(decision, request)):
                 drain_input(environ)
                 return _reply(environ, start_response, path, refusal)
@@ -154,10 +156,9 @@ class WSGIMockMiddleware:
                 start_response = _late(start_response, decision.delay_after_s)
             if decision.patch is not None:
                 log_patch(decision.rule, request.method, path)
-                with let_through(environ.get("wsgi.input"), by=self._snapshot):
-                    return patch_wsgi(decision.patch, self.app, environ, start_response)
+                app = partial(patch_wsgi, decision.patch, app)
         with let_through(environ.get("wsgi.input"), by=self._snapshot):
-            return self.app(environ, start_response)
+            return app(environ, start_response)
 
 
 def _waited(decision: Passthrough, request: Request) -> Response | None:
@@ -203,6 +204,7 @@ def _perform(
         time.sleep(response.delay_s)
         if response.fault == "empty" and sends_nothing(environ):
             log_mock(response, environ.get("REQUEST_METHOD", "GET"), path)
+            place.release()
             break_off(environ)
             return []
         return _reply(environ, start_response, path, response, place)
@@ -214,10 +216,15 @@ def _perform(
 def _late(start_response: StartResponse, delay_s: float) -> StartResponse:
     """A response that starts `delay_s` seconds late; without room to wait, at once."""
 
+    started = False
+
     def start_late(*args: Any, **kwargs: Any) -> Any:
-        with Place() as place:
-            if place.granted:
-                time.sleep(delay_s)
+        nonlocal started
+        if not started:  # an app that fails starts again (PEP 3333, `exc_info`), and is late already
+            started = True
+            with Place() as place:
+                if place.granted:
+                    time.sleep(delay_s)
         return start_response(*args, **kwargs)
 
     return start_late
