@@ -22,6 +22,7 @@ from tests.redis_server import RedisServer
 from tests.test_parity import asgi_app, wsgi_app
 
 from mockware import ASGIMockMiddleware, Rule, WSGIMockMiddleware
+from mockware.counters import Count
 from mockware.redis_store import RedisStore
 from mockware.sqlite_store import SQLiteStore
 
@@ -279,3 +280,31 @@ def test_what_is_not_counted_asks_no_store() -> None:
     wsgi = WSGIMockMiddleware(wsgi_app, **how)
     assert told(over_wsgi(wsgi, sent[0])) == "202 /a"
     assert told(over_wsgi(wsgi, sent[1])) == "app"
+
+
+def test_the_event_loop_goes_on_while_a_store_is_waited_for() -> None:
+    others_ran = threading.Event()
+
+    class Waiting:
+        threads = 1
+        name = "waiting:"
+
+        def count(self, counters: Sequence[Any]) -> Count:
+            assert others_ran.wait(20), "nothing else ran meanwhile"
+            return Count(0, 0)
+
+        def close(self) -> None:
+            pass
+
+    async def main() -> list[Answer]:
+        app = ASGIMockMiddleware(
+            asgi_app, rules=[Rule("/a", name="r", times=1)], enabled=True, environ={}, store=Waiting()
+        )
+        with closing(app._snapshot.store):
+            counted = asyncio.ensure_future(over_a_loop(app, [get()]))
+            await asyncio.sleep(0)
+            passed = await over_a_loop(app, [get("/x")])
+            others_ran.set()
+            return [*await counted, *passed]
+
+    assert [told(answer) for answer in asyncio.run(main())] == ["202 r", "app"]
