@@ -36,7 +36,7 @@ FLOORS = {
     "replies": 1,
     "redis_store": 1,
     "sqlite_store": 1,
-    "templates": 1,
+    "template_values": 1,
     "validation": 1,
     # what is declared and looked up
     "fallback": 2,
@@ -46,36 +46,37 @@ FLOORS = {
     "asgi_patching": 3,
     "wsgi_patching": 3,
     "schemas": 2,
-    "templated": 2,
+    "templates": 2,
+    "templated": 3,
     "triggers": 2,
     "waiting": 2,
     # all of it together
-    "answers": 3,
+    "answers": 4,
     "faults": 3,
     "reference": 3,
     "stores": 3,
-    "rules": 4,
-    "config": 5,
-    "engine": 6,
-    "installation": 7,
+    "rules": 5,
+    "config": 6,
+    "engine": 7,
+    "installation": 8,
     # the adapters, and the face
-    "asgi": 8,
-    "wsgi": 8,
-    "__init__": 9,
+    "asgi": 9,
+    "wsgi": 9,
+    "__init__": 10,
     # the commands
-    "arguments": 10,
-    "cli": 10,
-    "demo": 10,
-    "explanation": 10,
-    "review": 10,
-    "running": 10,
-    "serving": 10,
-    "targets": 10,
-    "__main__": 11,
+    "arguments": 11,
+    "cli": 11,
+    "demo": 11,
+    "explanation": 11,
+    "review": 11,
+    "running": 11,
+    "serving": 11,
+    "targets": 11,
+    "__main__": 12,
 }
 
 UNKNOWN = 99  # a file that has no floor yet: every import of it goes upward
-COMMANDS = 10  # the one floor whose files may import each other
+COMMANDS = 11  # the one floor whose files may import each other
 
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "base", "types", "constants"}
 
@@ -190,7 +191,7 @@ def test_nothing_is_checked_by_assert_which_vanishes_under_o(path: Path) -> None
     assert [node.lineno for node in ast.walk(tree_of(path)) if isinstance(node, ast.Assert)] == []
 
 
-# What the core may not do: floors 0 to 4 take values and return values.
+# What the core may not do: floors 0 to 6 take values and return values.
 
 NOT_IN_THE_CORE = {"asyncio", "socket", "subprocess", "threading", "anyio", "asgiref", "wsgiref"}
 # What the adapters share, and what a store is made of.
@@ -217,7 +218,7 @@ def outer_imports_of(path: Path) -> set[str]:
 
 
 @parametrized(
-    [path for path in FILES if FLOORS.get(path.stem, UNKNOWN) <= 4 and path.stem not in HOLDS_OR_WAITS]
+    [path for path in FILES if FLOORS.get(path.stem, UNKNOWN) <= 6 and path.stem not in HOLDS_OR_WAITS]
 )
 def test_the_core_neither_waits_nor_knows_an_interface(path: Path) -> None:
     assert not outer_imports_of(path) & NOT_IN_THE_CORE

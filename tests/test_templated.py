@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from mockware import ConfigError, Rule
 from mockware.messages import Request, Response
+from mockware.template_values import MAX_OUTPUT_BYTES
 from mockware.templated import TemplatedReply
-from mockware.templates import MAX_OUTPUT_BYTES
 
 
 def rendered(
@@ -99,10 +99,10 @@ def test_a_value_that_no_field_can_carry_is_a_500_and_splits_no_response(attack:
 @pytest.mark.parametrize(
     ("declared", "says"),
     [
-        ({"text": "{{ request.query.page }}"}, "request.query.page"),
-        ({"json": {"a": "{{ request.json.a.b }}"}}, "request.json"),
+        ({"text": "{{ request.query.page }}"}, "'page' is missing"),
+        ({"json": {"a": "{{ request.json.a.b }}"}}, "'json' is missing"),
         ({"text": "{{ 1 / (random - 0.25) }}"}, "body"),
-        ({"text": "{% for i in range(9999) %}{% for j in range(9999) %}{% endfor %}{% endfor %}"}, "10000"),
+        ({"text": "{% for i in range(9000) %}{% for j in range(9000) %}{% endfor %}{% endfor %}"}, "100000"),
         ({"text": "{% for i in range(2000) %}" + "x" * 600 + "{% endfor %}"}, str(MAX_OUTPUT_BYTES)),
     ],
 )
@@ -134,7 +134,7 @@ def test_a_file_is_a_template_by_its_type(tmp_path: Path) -> None:
     query = "q=%22%3C%7B%7B1%7D%7D"
     assert json.loads(rendered(file=tmp_path / "a.json", query=query).body) == {"id": 7, "q": '"<{{1}}'}
     html = rendered(file=tmp_path / "a.html", query=query)
-    assert html.body == b"<p>&quot;&lt;{{1}}</p>\n"
+    assert html.body == b"<p>&#34;&lt;{{1}}</p>\n"
     assert fields(html)["content-type"] == "text/html"
 
 

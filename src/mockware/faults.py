@@ -28,10 +28,8 @@ if TYPE_CHECKING:
 
 # What a server does in the place of a fault that it has no way to perform.
 CANNOT: Mapping[Fault, str] = {
-    "cut": "daphne keeps the connection open, granian that of a HEAD, and hypercorn the stream on HTTP/2",
-    "stall": (
-        "daphne keeps the connection open at the end, granian that of a HEAD, and hypercorn the stream on HTTP/2"
-    ),
+    "cut": "daphne keeps the connection open, granian does after HEAD, and hypercorn the stream on HTTP/2",
+    "stall": "daphne never closes the connection, granian not after HEAD, and hypercorn no stream on HTTP/2",
     "empty": "granian and all ASGI servers send the headers first, and then what `cut` does without a body",
 }
 

@@ -14,15 +14,8 @@ from typing import Any
 from .exceptions import did_you_mean
 from .messages import MISSING, Fault, Request, Response
 from .replies import JSON, Content, build_problem, build_reply, check_header
-from .templates import (
-    MAX_OUTPUT_BYTES,
-    Budget,
-    Template,
-    TemplateError,
-    compile_json,
-    compile_text,
-    variables_for,
-)
+from .template_values import MAX_OUTPUT_BYTES, Budget, TemplateError, variables_for
+from .templates import Template, compile_json, compile_text
 
 # Where markup is read, what a request says must not become some.
 _MARKUP = ("html", "xml")
