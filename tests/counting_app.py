@@ -1,9 +1,9 @@
 """Two apps that count, one in ASGI and one in WSGI, for servers with several workers: `tests/counting.py`.
 
 Both have the same rules, and where they count is the environment's to say (`MOCKWARE_STORE`). Whatever no
-rule answers, the app does, with the number of its process and the path: so that a client can tell who it was.
-With `COUNTING_FIRST` set, the WSGI app has answered one request to /limited when it has been imported, so that
-a server which forks afterwards forks a process that has its store open.
+rule answers, the app does, with the number of its process and the path, so that a client can tell who it was.
+With `COUNTING_FIRST` set, the WSGI app has answered one request to /limited by the time it is imported: a
+server that forks then forks a process which has its store open.
 """
 
 import os

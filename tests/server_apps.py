@@ -35,6 +35,7 @@ FILE = Path(__file__)
 LONG = "".join(f"{number:07}\n" for number in range(12_500)) + "!"  # of an odd length, no two parts alike
 CAP_S = 1.0  # how long a stall is silent under `faults`
 DRIP_S = 0.4
+LATER_S = CAP_S + 1.2  # when what a stall leaves behind is tidied up too: daphne looks once a second
 ROOM = 4  # the places to sleep in under `faults`; no server of the table has fewer threads, or else one
 
 
@@ -222,21 +223,17 @@ def _wrap(app: Any) -> Any:
 def fault_rules() -> list[Any]:
     from mockware import Rule
 
-    rules = []
-    for fault in ("cut", "stall", "empty"):
-        rules += [
-            Rule(f"/faults/{fault}", name=fault, status=200, text=LONG, fault=fault),
-            Rule(f"/faults/{fault}/short", name=f"short {fault}", status=200, text="a", fault=fault),
-            Rule(
-                f"/faults/{fault}/soon", name=f"soon {fault}", status=200, text="a", fault=fault, delay="1ms"
-            ),
-        ]
-    return [
-        *rules,
-        Rule("/drip", name="drip", status=200, text=LONG, drip=f"{DRIP_S}s"),
-        Rule("/soon", name="soon", delay="1ms"),
-        Rule("/later", name="later", delay=f"{CAP_S}s"),
-    ]
+    manners: dict[str, dict[str, Any]] = {
+        "/cut": {"fault": "cut"},
+        "/stall": {"fault": "stall"},
+        "/empty": {"fault": "empty"},
+        "/cut-soon": {"fault": "cut", "delay": "1ms"},
+        "/empty-soon": {"fault": "empty", "delay": "1ms"},
+        "/drip": {"drip": f"{DRIP_S}s"},
+        "/soon": {"delay": "1ms"},
+        "/later": {"delay": f"{LATER_S}s"},
+    }
+    return [Rule(path, name=path[1:], status=200, text=LONG, **how) for path, how in manners.items()]
 
 
 def _faults(app: Any) -> Any:

@@ -161,7 +161,7 @@ TABLE = (
             "no lifespan": "its documentation: not supported",
             "no denial responses": "its scope offers no websocket.http.response",
             "no back-pressure": "it writes to the transport without being its producer",
-            "keeps what breaks off": "Server.application_checker forgets an app that has returned, and no more",
+            "keeps what breaks off": "Server.application_checker only forgets an app that has returned",
             "no empty answers": "an app that ends without a response leaves its client waiting",
         },
     ),

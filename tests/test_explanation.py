@@ -433,7 +433,7 @@ FAILING = Rule("/a", name="r", status=503, times=3)
             Rule("/a", name="r", patch={"status": 418}, delay_after="1s"),
             [
                 "- rule 1 'r' of rules= passes it through to the app, "
-                + "whose response starts late, and is changed"
+                "whose response starts late, and is changed"
             ],
         ),
     ],

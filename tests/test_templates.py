@@ -948,7 +948,7 @@ HOSTILE = {
     ),
     "quotes": ("{{ request.json.big" + " | tojson" * 50 + " | length }}", REASON),
     "searching": (
-        "{% for x in range(9000) %}{{ 'y' in request.json.big }}{% endfor %}",
+        "{% for x in range(9000) %}{{ 'xxxxxxxy' in request.json.big }}{% endfor %}",
         REASON,
     ),
     "changing case": (
@@ -1125,7 +1125,7 @@ def is_plain(value: Any) -> bool:
     return value is None or type(value) in (bool, int, float, str)
 
 
-@settings(unhurried, max_examples=500)
+@settings(unhurried, max_examples=150)
 @given(expressions, expressions)
 def test_any_template_gives_json_or_one_of_two_errors(first: str, second: str) -> None:
     sources = [
