@@ -154,12 +154,6 @@ match = "/lucky"
 probability = { value = 0.5, per = "query:a" }
 
 [[rules]]
-name = "turns"
-match = "/turns"
-replies = [{ status = 503 }, { status = 503, json = { again = true } }]
-count_per = "header:x-mode"
-
-[[rules]]
 name = "root"
 match = "HEAD,DELETE /"
 status = 401
@@ -182,7 +176,7 @@ _PATHS = [
     "/reports", "/items/1", "/items/x", "/when", "/json", "/perhaps", "/late", "/slow/a", "/past", "/", "",
     "/connection", "/legacy/health", "/legacy/x/y", "/t/r1.5", "/t/r", "/xa-by/c/end", "/x-y//end",
     "/a/options", "/café/1", "/healthz", "/metrics/a", "*", "//", "/../reports", "http://mock.test/reports",
-    "/echo/a", "/echo/é", "/page/<b>", "/page/'", "/lucky", "/turns", "/echo/a%0d%0aSet-Cookie:b",
+    "/echo/a", "/echo/é", "/page/<b>", "/page/'", "/lucky", "/echo/a%0d%0aSet-Cookie:b",
     "/reports/", "/f/0d5e3ad8-6f4e-4a6e-9d0e-0123456789ab-i.json", "/free",
 ]
 _STATUSES = [

@@ -34,7 +34,7 @@ FLOOD_MIB = 96  # more than the kernel's socket buffers and any server's own lim
 FILE = Path(__file__)
 LONG = "".join(f"{number:07}\n" for number in range(12_500)) + "!"  # of an odd length, no two parts alike
 CAP_S = 1.0  # how long a stall is silent under `faults`
-DRIP_S = 0.4
+DRIP_S = 0.5
 LATER_S = CAP_S + 1.2  # when what a stall leaves behind is tidied up too: daphne looks once a second
 ROOM = 4  # the places to sleep in under `faults`; no server of the table has fewer threads, or else one
 

@@ -489,6 +489,12 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str, str, str]] = {
         "'Content-Length'",
         "set by the server or by mockware",
     ),
+    "a patch of one field in two spellings": (
+        {"patch": {"headers": {"X-A": "1", "x-a": False}}},
+        "patch",
+        "{'headers': {'X-A': '1', 'x-a': False}}",
+        "both set and removed",
+    ),
     "a chance per nobody": (
         {"probability": {"value": 0.5, "per": "rule"}},
         "probability",

@@ -385,6 +385,7 @@ def sentences(line: str, *rules: Rule, **more: Any) -> list[str]:
     ]
 
 
+THE_RULE_PASSES = "rule 1 'r' of rules= passes it through to the app"
 TWICE_DOWN: Any = [{"status": 503, "times": 2}, {"status": 202, "delay": "1s"}]
 FAILING = Rule("/a", name="r", status=503, times=3)
 
@@ -431,10 +432,7 @@ FAILING = Rule("/a", name="r", status=503, times=3)
         (Rule("/a", name="r", drip="2s"), ["202 rule 1 'r' of rules= answers, the body over 2 s:"]),
         (
             Rule("/a", name="r", patch={"status": 418}, delay_after="1s"),
-            [
-                "- rule 1 'r' of rules= passes it through to the app, "
-                "whose response starts late, and is changed"
-            ],
+            ["- " + THE_RULE_PASSES + ", whose response starts late, and is changed"],
         ),
     ],
 )
@@ -447,6 +445,15 @@ def test_after_its_times_the_next_rule_is_told() -> None:
         "503 rule 1 'r' of rules= answers, times 1 to 3:",
         "202 rule 2 's' of rules= answers, time 1:",
         "202 rule 3 't' of rules= answers:",
+    ]
+
+
+def test_a_rule_that_may_be_passed_over_does_not_count_for_the_next_one() -> None:
+    rules = [Rule("/a", name="r", times=3, probability=0.5), Rule("/a", name="s", times=1)]
+    assert sentences("/a", *rules) == [
+        "202 rule 1 'r' of rules= answers 50% of such requests, times 1 to 3:",
+        "202 rule 2 's' of rules= answers, time 1:",
+        "- the app answers",
     ]
 
 

@@ -196,6 +196,7 @@ def test_nothing_is_checked_by_assert_which_vanishes_under_o(path: Path) -> None
 NOT_IN_THE_CORE = {"asyncio", "socket", "subprocess", "threading", "anyio", "asgiref", "wsgiref"}
 # What the adapters share, and what a store is made of.
 HOLDS_OR_WAITS = {
+    "asgi_patching",
     "interfaces",
     "waiting",
     "bodies",

@@ -374,7 +374,10 @@ def test_while_off_nothing_that_costs_is_imported() -> None:
 @pytest.mark.parametrize(
     ("url", "shown", "says"),
     [
-        ("sqlit:a.db", "'sqlit:a.db'", "did you mean `sqlite:`?"),
+        ("sqlit:a.db", "'sqlit:...'", "did you mean `sqlite:`?"),
+        ("redis://localhost/0?password=secret&bogus=1", "'redis:...'", "bogus"),
+        ("redis://:secret", "'redis:...'", ""),
+        ("redis+cluster://h/3?password=secret", "'redis+cluster:...'", ""),
         ("memory", "'memory'", "expected `memory:`"),
         ("MEMORY:", "'MEMORY:'", "did you mean `memory:`?"),
         ("sqlite:", "'sqlite:'", "the path of a file"),

@@ -129,3 +129,24 @@ def test_another_request_is_another_matter() -> None:
         assert let_through_by(object()) is None
         assert let_through_by(None) is None
     assert let_through_by(mark) is None
+
+
+def test_rules_that_both_have_are_heeded_once_though_the_inner_one_has_more(
+    answer: Any, waits: list[float]
+) -> None:
+    own = Rule("/own", status=418)
+    assert answer(SLOW, [*SLOW, own], "/slow") == 200
+    assert waits == [0.1]
+    assert answer(SLOW, [*SLOW, own], "/own") == 418
+
+
+@pytest.mark.parametrize("interface", ["ASGI", "WSGI"])
+def test_a_request_is_counted_once_though_the_inner_one_has_more_rules(interface: str) -> None:
+    middleware: Any = ASGIMockMiddleware if interface == "ASGI" else WSGIMockMiddleware
+    over: Any = over_asgi if interface == "ASGI" else over_wsgi
+    app = asgi_app if interface == "ASGI" else wsgi_app
+    shared = [Rule("/a", status=503, times=2), Rule("/b", replies=[{"status": 503}], then="passthrough")]
+    on: dict[str, Any] = {"enabled": True, "environ": {}}
+    wrapped = middleware(middleware(app, rules=[*shared, Rule("/own")], **on), rules=shared, **on)
+    assert [over(wrapped, Sent(target="/a")).status for _ in range(4)] == [503, 503, 200, 200]
+    assert [over(wrapped, Sent(target="/b")).status for _ in range(2)] == [503, 200]

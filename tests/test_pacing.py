@@ -42,6 +42,12 @@ def test_a_single_byte_keeps_its_client_waiting_as_long_as_a_long_body() -> None
     assert list(pieces(response(b"x", 5.0))) == [(5.0, b"x")]
 
 
+def test_a_drip_ends_where_it_and_its_delay_reach_the_cap() -> None:
+    late = response(b"abc", 20.0).after(25.0)
+    assert sum(wait_s for wait_s, _ in pieces(late)) == pytest.approx(5)
+    assert [wait_s for wait_s, _ in pieces(response(b"abc", 20.0).after(30.0))] == [0]
+
+
 def test_a_body_comes_evenly() -> None:
     sizes = [len(piece) for _, piece in pieces(response(bytes(1003), 5.0))]
     assert len(sizes) == 50

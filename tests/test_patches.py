@@ -43,7 +43,7 @@ from tests.by_hand import (
     scope_of,
 )
 
-from mockware import patches
+from mockware import asgi_patching, patches, wsgi_patching
 from mockware.asgi_patching import patch_asgi
 from mockware.messages import MISSING
 from mockware.patches import Patch
@@ -498,7 +498,9 @@ def test_every_body_that_is_not_changed_is_the_same_byte_for_byte(
     body: bytes, cuts: list[int], limit: int, sized: bool
 ) -> None:
     given_ = Given(pieces=cut(body, cuts), sized=sized)
-    with patched_attribute.object(patches, "MAX_HELD_BYTES", limit):
+    with contextlib.ExitStack() as stack:
+        for module in (patches, asgi_patching, wsgi_patching):
+            stack.enter_context(patched_attribute.object(module, "MAX_HELD_BYTES", limit))
         got = answers(given_, a_patch(json={"zzz": 1}))
     for answer in got:
         if answer.all("x-mock-patch"):

@@ -31,6 +31,25 @@ def fields(rule: Rule) -> dict[str, str]:
     return {name.lower(): value for name, value in response_of(rule, "r").headers}
 
 
+# Copies
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        Rule("/a", template=True, replies=[{"text": "{{ raw }}", "template": False}, {"text": "{{ now }}"}]),
+        Rule(
+            "/a", drip="1s", delay="1s", replies=[{"fault": "stall", "drip": None}, {"times": 2}], then="loop"
+        ),
+        Rule("/a", patch={"status": 418, "headers": {"a": False}, "json": {"b": None}}, delay_after="1s"),
+        Rule("/a", times=3, count_per="path", probability={"value": 0.5, "per": "path", "seed": 1}),
+    ],
+)
+def test_a_copy_of_a_rule_is_the_same_rule(rule: Rule) -> None:
+    for again in (pickle.loads(pickle.dumps(rule)), copy.deepcopy(rule), dataclasses.replace(rule)):
+        assert again == rule
+
+
 # Methods
 
 

@@ -1119,7 +1119,7 @@ def test_a_prefix_that_would_spoil_the_keys_is_refused(prefix: str) -> None:
 def test_options_of_the_url_win() -> None:
     plain, other = RedisStore("redis://h"), RedisStore("redis://h?socket_timeout=0.5&protocol=3")
     options = [store._make().connection_pool.connection_kwargs for store in (plain, other)]
-    assert [each["socket_timeout"] for each in options] == [0.1, 0.5]
+    assert [each["socket_timeout"] for each in options] == [0.2, 0.5]
     assert [int(each["protocol"]) for each in options] == [2, 3]
     assert [each["retry"]._retries for each in options] == [0, 0]
 

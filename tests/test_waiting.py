@@ -3,6 +3,7 @@
 The cap is patched to two. Who sleeps does so until the test lets go of it, and none sleeps for long.
 """
 
+import gc
 import json
 import threading
 import time
@@ -13,6 +14,7 @@ from typing import Any
 
 import anyio
 import pytest
+from starlette.requests import Request
 from tests.by_hand import (
     Answer,
     Environ,
@@ -501,13 +503,20 @@ def test_a_body_that_drips_holds_its_place_until_it_is_closed(
 ) -> None:
     slept: list[float] = []
     monkeypatch.setattr(time, "sleep", slept.append)
-    body = wsgi()(environ_of(Sent("GET", "/drip")), lambda *_: lambda piece: None)
+    body: Any = wsgi()(environ_of(Sent("GET", "/drip")), lambda *_: lambda piece: None)
     assert free_places(two_places) == CAP - 1
     assert b"".join(body) == b'{"status": "accepted", "task_id": "abc-123"}'
     assert sum(slept) == pytest.approx(30)
+    assert free_places(two_places) == CAP
+    body.close()
+    assert free_places(two_places) == CAP
+
+
+def test_whoever_forgets_to_close_a_body_keeps_no_place(two_places: threading.BoundedSemaphore) -> None:
+    body: Any = wsgi()(environ_of(Sent("GET", "/drip")), lambda *_: lambda piece: None)
     assert free_places(two_places) == CAP - 1
-    body.close()
-    body.close()
+    del body
+    gc.collect()
     assert free_places(two_places) == CAP
 
 
@@ -544,6 +553,44 @@ async def test_what_a_client_says_meanwhile_is_kept_for_whoever_asks_next() -> N
             assert (await listener())["type"] == "http.request", "the client's own first event"
             assert (await listener())["type"] == "http.disconnect"
     assert heard == [b"0", b"1", b"2"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # on trio, this client's own wait suspends
+async def test_an_app_that_looks_whether_its_client_has_left_is_told_though_it_was_delayed() -> None:
+    client, told = Client(), []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive, send)
+        await request.body()
+        told.append(await request.is_disconnected())
+        client.leaves.set()
+        for _ in range(5):  # what is on its way has come by then
+            await anyio.lowlevel.checkpoint()
+        told.append(await request.is_disconnected())
+
+    with anyio.fail_after(PATIENCE_S):
+        await asgi(app)(scope_of(Sent("GET", "/soonapp")), client.receive, client.send)
+    assert told == [False, True]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("target", ["/soon", "/drip"])
+async def test_an_error_of_send_comes_out_as_it_is(target: str) -> None:
+    async def send(message: Message) -> None:
+        raise OSError("broken")
+
+    with pytest.raises(OSError, match="broken"):
+        await asgi()(scope_of(Sent("GET", target)), Client().receive, send)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("target", ["/drip", "/stall", "/cut"])
+async def test_a_websocket_is_refused_whole(target: str) -> None:
+    client = Client("websocket.connect")
+    with anyio.fail_after(PATIENCE_S):
+        await asgi()(handshake_of(Sent("GET", target), **DENIAL), client.receive, client.send)
+    assert len(client.answer.body) == 44
 
 
 @pytest.mark.anyio

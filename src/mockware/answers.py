@@ -302,6 +302,9 @@ class Changes:
         description="Merged into a JSON body of at most 1 MiB (RFC 7396); null takes a member away.",
     )
 
+    def __post_init__(self) -> None:
+        self.compiled("checked")
+
     def compiled(self, name: str) -> Patch:
         headers: list[tuple[str, str | None]] = []
         for key, value in self.headers.items():

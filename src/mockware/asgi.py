@@ -252,15 +252,16 @@ async def _send(scope: Scope, send: Send, path: str, response: Response, *, expe
     elif response.has_hop_by_hop and scope.get("http_version", "1.1") >= "2":
         headers = [pair for pair in headers if pair[0].decode("ascii") not in NOT_ON_HTTP_2]
     await send({"type": prefix + "http.response.start", "status": response.status, "headers": headers})
-    if not (response.drip_s or response.fault):
+    # The denial of a websocket is no place for tricks: servers take it whole, or complain.
+    if prefix or not (response.drip_s or response.fault):
         # `more_body` may be left out, but there are receivers (Quart's test client) that look for it.
         await send({"type": prefix + "http.response.body", "body": response.body, "more_body": False})
         return
     for wait_s, piece in pieces(response):
         await sleep(wait_s)
-        await send({"type": prefix + "http.response.body", "body": piece, "more_body": True})
-    if response.fault is None or prefix:
-        await send({"type": prefix + "http.response.body", "body": b"", "more_body": False})
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    if response.fault is None:
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
         return
     # Some servers keep the headers for the first piece of the body, be it empty.
     await send({"type": "http.response.body", "body": b"", "more_body": True})
@@ -297,7 +298,7 @@ def _late(send: Send, delay_s: float, listener: Listener) -> Send:
     """A response that starts `delay_s` seconds late; without room to wait, at once."""
 
     async def send_late(event: MutableMapping[str, Any]) -> None:
-        if event["type"] == "http.response.start":
+        if event["type"] in ("http.response.start", "websocket.accept"):
             await _waited(delay_s, listener)
         await send(event)
 

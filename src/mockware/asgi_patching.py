@@ -20,6 +20,9 @@ Receive = Callable[[], Awaitable[Event]]
 Send = Callable[[Event], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[Any]]
 
+# A longer body is changed in a thread, so that the others go on: a mebibyte of tiny members takes a second.
+MAX_ON_THE_LOOP_BYTES = 16 * 1024
+
 # By these a server sends a file itself, and nobody would see its bytes on the way.
 _PAST_BODY_EVENTS = ("http.response.pathsend", "http.response.zerocopysend")
 
@@ -140,7 +143,13 @@ class _PatchedSend:
         if event.get("more_body"):
             return
         self._held = None
-        start, body = self._patch.ending(start, self._taken())
+        held = self._taken()
+        if len(held) <= MAX_ON_THE_LOOP_BYTES:
+            start, body = self._patch.ending(start, held)
+        else:
+            from anyio import to_thread
+
+            start, body = await to_thread.run_sync(self._patch.ending, start, held)
         await self._send_start(start)
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
 

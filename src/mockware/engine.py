@@ -19,7 +19,7 @@ from .callers import CounterKeys, Probability
 from .conditions import Difference
 from .config import Configuration, Entry
 from .counters import Count, Counter, CountNeeded, Store
-from .durations import NO_DELAY, Delay, parse_rule_delay
+from .durations import MAX_DELAY_S, NO_DELAY, Delay, parse_rule_delay
 from .exceptions import did_you_mean
 from .index import PathIndex
 from .memory_store import MemoryStore
@@ -124,7 +124,8 @@ class CompiledRule:
         if not self.steps:
             if delay_s is None:
                 delay_s = self.delay.draw(chance)
-            delay_after_s = self.delay_after.draw(chance)
+            # Both together stay below what anybody waits here.
+            delay_after_s = min(self.delay_after.draw(chance), MAX_DELAY_S - delay_s)
             if not (delay_s or delay_after_s or self.patch):
                 return PASSTHROUGH
             return Passthrough(delay_s, delay_after_s, self.patch, self.name)
@@ -175,7 +176,7 @@ class Snapshot:
         self._clock = clock
         self._chance = chance
         self._declared = configuration.entries
-        self._compared: tuple[Snapshot, bool] = (self, True)
+        self._compared: tuple[Snapshot | None, frozenset[CompiledRule]] = (None, frozenset())
         self._replies_to_triggers: dict[int, Response] = {}
         self.at_once: Mapping[str, Response] = {}
         if self.triggers is not None and self.triggers.ask_nothing:
@@ -213,8 +214,8 @@ class Snapshot:
                 return self._triggered(trigger, request, self.triggers, resume)
             else:
                 delay_s = trigger.delay_s
-        if outer is not None and self._repeats(outer):
-            candidates = ()
+        if outer is not None and candidates and (repeated := self._repeated(outer)):
+            candidates = [rule for rule in candidates if rule not in repeated]
         counted: list[CompiledRule] = list(resume.counted) if resume else []
         last: CompiledRule | None = None
         for i in range(resume.at if resume else 0, len(candidates)):
@@ -277,11 +278,17 @@ class Snapshot:
     def is_expired(self, rule: CompiledRule) -> bool:
         return rule.expires_at is not None and self._clock() >= rule.expires_at
 
-    def _repeats(self, outer: Snapshot) -> bool:
-        """Whether the rules are the same; compared once."""
+    def _repeated(self, outer: Snapshot) -> frozenset[CompiledRule]:
+        """The rules that the outer snapshot has, too, by the same name; compared once."""
         compared = self._compared  # read once: another thread may compare with another
         if compared[0] is not outer:
-            compared = self._compared = outer, self._declared == outer._declared
+            theirs = {entry.name: entry.rule for entry in outer._declared}
+            same = [
+                rule
+                for rule, entry in zip(self.rules, self._declared, strict=True)
+                if entry.name in theirs and theirs[entry.name] == entry.rule
+            ]
+            compared = self._compared = outer, frozenset(same)
         return compared[1]
 
     def named(self, name: str) -> CompiledRule | None:

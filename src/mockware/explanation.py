@@ -201,7 +201,7 @@ class _Explainer:
                 answers.append(
                     _answer(self._called(number), share, _delay(rule, before, delay), decision, turn)
                 )
-            counted += rule.counters is not None
+            counted += rule.counters is not None and not draws  # the dice pass over one that draws
             if rule.limit is None:
                 left *= 1 - probability
                 if probability >= _SURE:

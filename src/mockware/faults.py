@@ -49,8 +49,8 @@ class FaultyBody:
     """A body in pieces over time, or as much of it as a fault lets through, while a thread waits."""
 
     def __init__(self, environ: WSGIEnvironment, response: Response, place: Place) -> None:
-        self._pieces = self._performed(environ, response)
         self._place = place
+        self._pieces = self._performed(environ, response)
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -61,7 +61,16 @@ class FaultyBody:
     def close(self) -> None:
         self._place.release()
 
+    # For servers and middlewares that forget to close what they do not iterate over to its end.
+    __del__ = close
+
     def _performed(self, environ: WSGIEnvironment, response: Response) -> Iterator[bytes]:
+        try:
+            yield from self._sent(environ, response)
+        finally:
+            self._place.release()
+
+    def _sent(self, environ: WSGIEnvironment, response: Response) -> Iterator[bytes]:
         sent = False
         for wait_s, piece in pieces(response):
             time.sleep(wait_s)

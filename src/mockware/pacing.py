@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import ceil
 
+from .durations import MAX_DELAY_S
 from .messages import Response
 
 # Ten pieces a second look like a slow line to a client, and cost a worker nothing.
@@ -27,8 +28,10 @@ def pieces(response: Response) -> Iterator[tuple[float, bytes]]:
         end = 0
     else:
         end = length
-    count = max(1, min(length, ceil(response.drip_s * _PIECES_PER_S)))
+    # The delay before it and the drip together stay below what anybody waits here.
+    drip_s = min(response.drip_s, MAX_DELAY_S - response.delay_s)
+    count = max(1, min(length, ceil(drip_s * _PIECES_PER_S)))
     for i in range(count):
         start, stop = length * i // count, min(end, length * (i + 1) // count)
         if start < stop:
-            yield response.drip_s / count, response.body[start:stop]
+            yield drip_s / count, response.body[start:stop]

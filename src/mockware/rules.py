@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from datetime import datetime
 from functools import cached_property, wraps
 from json import loads
@@ -101,15 +101,8 @@ def _with_manners(declared: Any, info: ValidationInfo) -> Any:
     common = {key: info.data[key] for key in _MANNERS if info.data.get(key)}
     if not common or not isinstance(declared, (list, tuple)):
         return declared
-    return [
-        {**common, **step} if isinstance(step, Mapping) else _spoken_for(step, common) for step in declared
-    ]
-
-
-def _spoken_for(step: object, common: Mapping[str, Any]) -> object:
-    if not isinstance(step, Step):
-        return step
-    return replace(step, **{key: value for key, value in common.items() if not getattr(step, key)})
+    # A `Step` has been through this, with the rule that it is copied from.
+    return [{**common, **step} if isinstance(step, Mapping) else step for step in declared]
 
 
 def _given(info: ValidationInfo, keys: Sequence[str]) -> list[str]:

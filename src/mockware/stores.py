@@ -36,12 +36,20 @@ def open_store(url: str) -> Store | None:
 
 
 def with_fallback(store: Store) -> Store:
-    """A store that somebody brought, and memory in its place when it fails."""
+    """A store that somebody brought, and memory in its place when it fails. Raises TypeError for another."""
+    if not (callable(getattr(store, "count", None)) and isinstance(getattr(store, "threads", None), int)):
+        raise TypeError(
+            "store= takes `memory:`, `sqlite:PATH`, a URL of Redis, or an object with `count`, `close`, "
+            f"`threads` and `name`, not one {type(store).__name__}"
+        )
     return FallbackStore(store) if store.threads and not isinstance(store, FallbackStore) else store
 
 
 def without_secrets(url: str) -> str:
     """A store's URL as it may be shown."""
-    # Whatever stands before the last `@`: a wrong URL may have its password in a wrong place.
     scheme, colon, rest = url.partition(":")
-    return f"{scheme}{colon}//...@{rest.rpartition('@')[2]}" if "@" in rest and scheme != "sqlite" else url
+    if scheme == "sqlite" or not rest:
+        return url
+    # Only what stands behind the last `@` and before a query: the password of a wrong URL may be anywhere.
+    host = rest.rpartition("@")[2].partition("?")[0] if "@" in rest else ""
+    return f"{scheme}{colon}//...@{host}" if host else f"{scheme}{colon}..."

@@ -113,14 +113,24 @@ class Listener:
 
     async def __call__(self) -> _Event:
         """The next event, as it was received."""
-        async with self._lock:
+        from anyio import WouldBlock
+
+        # Where there is one, or none is looked for, this does not suspend: an app may look whether the client
+        # has left without waiting for it, as Starlette's `is_disconnected` does.
+        try:
+            self._lock.acquire_nowait()
+        except WouldBlock:
+            await self._lock.acquire()
+        try:
             if self._kept:
                 return self._kept.popleft()
             if self._failure is not None:
                 raise self._failure
-            event = await self._next()
+            event = await (self._receive() if self._pending is None else self._next())
             self._gone = event["type"] in _DISCONNECTS
             return event
+        finally:
+            self._lock.release()
 
     async def during(self, work: Callable[[], Awaitable[object]]) -> bool:
         """Whether the client is still there when `work` is done; one that leaves ends it."""
@@ -129,6 +139,7 @@ class Listener:
         if not self._listens:
             await work()
             return True
+        failure: Exception | None = None
         async with create_task_group() as tasks:
 
             async def listen() -> None:
@@ -137,10 +148,13 @@ class Listener:
                     tasks.cancel_scope.cancel()
 
             tasks.start_soon(listen)
-            await work()
+            try:
+                await work()
+            except Exception as error:  # noqa: BLE001 - raised again, out of the group that would wrap it
+                failure = error
             tasks.cancel_scope.cancel()
-        if self._failure is not None:
-            raise self._failure
+        if failure := failure or self._failure:
+            raise failure
         return not self._gone
 
     async def sleep(self, delay_s: float) -> bool:
@@ -166,7 +180,8 @@ class Listener:
             return await self._receive()  # trio's channels keep what a cancelled wait did not take
         if self._pending is None:
             self._pending = asyncio.ensure_future(self._receive())
-        await asyncio.wait((self._pending,))
+        if not self._pending.done():
+            await asyncio.wait((self._pending,))
         event, self._pending = self._pending, None
         return event.result()
 

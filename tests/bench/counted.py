@@ -1,9 +1,9 @@
 """Section 7: what a counted reply costs in each store, beside the stateless reply.
 
 Law: the same request, app and reply; only the rule's `times` and the store differ. A store works in a thread
-or a process of its own, so that wall-clock time and the CPU time of the whole process stand here, and not that
-of one thread; the cases take turns, and each figure is the least of its rounds. Redis is one of this machine,
-on TCP; what its own process takes is in the wall-clock time alone.
+or a process of its own, so that wall-clock time and the CPU time of the whole process stand here, and not
+that of one thread; the cases take turns, and each figure is the least of its rounds. Redis is one of this
+machine, on TCP; what its own process takes is in the wall-clock time alone.
 """
 
 from __future__ import annotations
