@@ -401,6 +401,19 @@ def test_a_store_that_there_is_not_is_refused_without_its_secrets(
         assert "secret" not in str(refused.value)
 
 
+class NoThreads:
+    threads = 0
+    name = "no threads"
+
+    def count(self, counters: Any) -> Any: ...
+
+
+@pytest.mark.parametrize("store", [object(), Path("counts.db"), 7, NoThreads()])
+def test_what_is_no_store_is_refused(store: Any) -> None:
+    with pytest.raises(TypeError, match="a URL of Redis"):
+        mockware.wrap(asgi, enabled=True, environ={}, store=store)
+
+
 def test_a_wrong_store_and_a_wrong_rule_are_said_together() -> None:
     environ = {"MOCKWARE": "on", "MOCKWARE_STORE": "nonsense", "MOCKWARE_RULES": "nowhere"}
     with pytest.raises(ConfigError) as refused:

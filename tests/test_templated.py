@@ -110,9 +110,12 @@ def test_a_value_that_no_field_can_carry_is_a_500_and_splits_no_response(attack:
     ],
 )
 def test_what_cannot_be_made_is_a_500_that_names_the_rule_and_shows_no_traceback(
-    declared: dict[str, Any], says: str
+    declared: dict[str, Any], says: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     response = rendered(**declared)
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "of rule 'the-rule' has failed" in record.getMessage()
     assert response.status == 500
     assert fields(response)["content-type"] == "application/problem+json"
     assert fields(response)["x-mock-rule"] == "the-rule"

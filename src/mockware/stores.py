@@ -9,6 +9,7 @@ from __future__ import annotations
 from .counters import Store
 from .exceptions import did_you_mean
 from .fallback import FallbackStore
+from .memory_store import MemoryStore
 
 _REDIS = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
 _SCHEMES = ("memory", "sqlite", *_REDIS)
@@ -37,12 +38,15 @@ def open_store(url: str) -> Store | None:
 
 def with_fallback(store: Store) -> Store:
     """A store that somebody brought, and memory in its place when it fails. Raises TypeError for another."""
-    if not (callable(getattr(store, "count", None)) and isinstance(getattr(store, "threads", None), int)):
+    if isinstance(store, (FallbackStore, MemoryStore)):
+        return store
+    threads = getattr(store, "threads", None)
+    if not (callable(getattr(store, "count", None)) and isinstance(threads, int) and threads > 0):
         raise TypeError(
             "store= takes `memory:`, `sqlite:PATH`, a URL of Redis, or an object with `count`, `close`, "
-            f"`threads` and `name`, not one {type(store).__name__}"
+            f"`name` and `threads` (1 or more), not one {type(store).__name__}"
         )
-    return FallbackStore(store) if store.threads and not isinstance(store, FallbackStore) else store
+    return FallbackStore(store)
 
 
 def without_secrets(url: str) -> str:

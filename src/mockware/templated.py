@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from .exceptions import did_you_mean
+from .logs import logger
 from .messages import MISSING, Fault, Request, Response
 from .replies import JSON, Content, build_problem, build_reply, check_header
 from .template_values import MAX_OUTPUT_BYTES, Budget, TemplateError, variables_for
@@ -95,6 +96,7 @@ class TemplatedReply:
                 if len(content.body) > MAX_OUTPUT_BYTES:
                     raise ValueError(f"it makes more than {MAX_OUTPUT_BYTES} bytes")
         except (TemplateError, ValueError) as error:
+            logger.warning("the template in `%s` of rule %a has failed: %.200s", place, self._rule, error)
             return build_problem(500, f"the template in `{place}` of this rule: {error}", rule=self._rule)
         return build_reply(
             self._status,

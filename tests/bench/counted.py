@@ -9,6 +9,7 @@ machine, on TCP; what its own process takes is in the wall-clock time alone.
 from __future__ import annotations
 
 import asyncio
+import logging
 import tempfile
 import time
 import uuid
@@ -39,6 +40,7 @@ Case = Callable[[int], Cost]
 
 def run(report: Report, *, quick: bool) -> None:
     calls, rounds = (200, 5) if quick else (1000, 15)
+    logging.getLogger("mockware").setLevel(logging.ERROR)  # each wrapping says that it is on
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         server = stack.enter_context(RedisServer())
