@@ -1,5 +1,6 @@
 """The README's commands are run and its code is executed, so that what it promises is what users get."""
 
+import json
 import os
 import re
 import shutil
@@ -189,3 +190,18 @@ def test_the_first_command_sets_up_and_runs_the_demo(tmp_path: Path) -> None:
 def test_the_second_command_is_the_one_that_ci_runs() -> None:
     assert TEST_COMMAND.strip() == "python3 tests"
     assert "grep -qF 'python3 tests' README.md" in (ROOT / ".ci/run").read_text()
+
+
+def test_replies_come_in_turn_and_a_patch_changes_what_the_app_says(on: Path) -> None:
+    users = FastAPI()
+
+    @users.get("/users/{name}")
+    def user(name: str) -> dict[str, str]:
+        return {"name": name}
+
+    app = mockware.wrap(users, rules="mocks.toml")
+    orders = [Sent("POST", "/orders", headers=[("X-Session", session)]) for session in "aabab"]
+    assert [over_asgi(app, sent).status for sent in orders] == [503, 503, 503, 202, 503]
+    changed = over_asgi(app, Sent("GET", "/users/7"))
+    assert (changed.status, changed.one("x-plan")) == (203, "trial")
+    assert json.loads(changed.body) == {"name": "7", "plan": "trial"}
