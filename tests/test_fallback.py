@@ -836,10 +836,6 @@ def in_a_process(program: str) -> Any:
     return json.loads(ended.stdout)
 
 
-forking = pytest.mark.skipif(sys.platform == "win32", reason="nothing forks on Windows")
-
-
-@forking
 def test_a_child_of_a_process_that_has_counted_counts_with_threads_of_its_own() -> None:
     told = in_a_process("""
 counted = [before(store), before(store)]
@@ -849,7 +845,6 @@ print(json.dumps([counted, child, before(store), lines]))
     assert told == [[0, 1], [2, 3, []], 2, []]
 
 
-@forking
 def test_a_child_that_is_made_in_an_outage_goes_on_from_memory_and_comes_back_by_itself() -> None:
     told = in_a_process("""
 before(store)
@@ -869,7 +864,6 @@ print(json.dumps([counted, in_child(child), in_child(child), lines]))
     assert told == [1, child, child, ["the store fake://store is away"]]
 
 
-@forking
 def test_a_child_that_is_made_in_an_outage_asks_a_store_that_is_back_at_once() -> None:
     told = in_a_process("""
 primary.broken = True
@@ -881,7 +875,6 @@ print(json.dumps([in_child(lambda: [before(store), before(store)]), before(store
     assert told == [[0, 1], 1]
 
 
-@forking
 def test_a_fork_in_the_middle_of_many_counts_leaves_the_child_nothing_locked() -> None:
     told = in_a_process("""
 going = True

@@ -50,6 +50,15 @@ def test_a_copy_of_a_rule_is_the_same_rule(rule: Rule) -> None:
         assert again == rule
 
 
+def test_a_patch_sets_a_field_to_nought_and_takes_one_away_for_false_alone() -> None:
+    rule = Rule("/a", patch={"headers": {"x-count": 0, "x-gone": False}})
+    assert isinstance(rule.patch, answers.Changes)
+    start = rule.patch.compiled("r").start("GET", 200, [("x-count", "7"), ("x-gone", "7")])
+    assert ("x-count", "0") in start.added
+    assert start.out >= {"x-count", "x-gone"}
+    assert "x-gone" not in dict(start.added)
+
+
 # Methods
 
 

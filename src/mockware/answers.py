@@ -74,13 +74,18 @@ def header_pairs(declared: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _check_header_value(declared: object, info: ValidationInfo) -> object:
+def _check_values(declared: object, *, expected: str, template: bool = False) -> None:
     for value in declared if isinstance(declared, (list, tuple)) else (declared,):
         if isinstance(value, bool) or not isinstance(value, (str, int)):
-            raise ValueError("expected a string, or a list of strings where the field is repeated")
+            raise ValueError(f"expected {expected}")
         # What a template makes is checked when it has made it.
-        if not (info.data.get("template") and is_template(str(value))):
+        if not (template and is_template(str(value))):
             check_header("x", str(value))
+
+
+def _check_header_value(declared: object, info: ValidationInfo) -> object:
+    expected = "a string, or a list of strings where the field is repeated"
+    _check_values(declared, expected=expected, template=info.data.get("template", False))
     return declared
 
 
@@ -280,12 +285,10 @@ class Step(Reply):
 def _header_changes(declared: Mapping[str, Any]) -> Mapping[str, Any]:
     for name, value in declared.items():
         if value is not None and value is not False:
-            for item in value if isinstance(value, (list, tuple)) else (value,):
-                if isinstance(item, bool) or not isinstance(item, (str, int)):
-                    raise ValueError(
-                        f"`{name}`: expected a string, a list of strings, or false to take the field away"
-                    )
-                check_header("x", str(item))
+            try:
+                _check_values(value, expected="a string, a list of strings, or false to take the field away")
+            except ValueError as error:
+                raise ValueError(f"`{name}`: {error}") from None
     return declared
 
 
@@ -307,8 +310,9 @@ class Changes:
 
     def compiled(self, name: str) -> Patch:
         headers: list[tuple[str, str | None]] = []
-        for key, value in self.headers.items():
-            headers += [(key, None)] if value in (None, False) else header_pairs({key: value})
+        for name_of_field, value in self.headers.items():
+            removed = value is None or value is False
+            headers += [(name_of_field, None)] if removed else header_pairs({name_of_field: value})
         return Patch(rule=name, status=self.status, headers=headers, json=self.json)
 
 

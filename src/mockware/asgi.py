@@ -287,7 +287,7 @@ async def _reply_at_once(
 
 
 async def _waited(delay_s: float, listener: Listener) -> bool:
-    """Holds a request back before the app gets it; False: there is no room to."""
+    """Sleeps, in a place of its own, at most until the client leaves; False: there is no room to."""
     with Place() as place:
         if place.granted:
             await listener.sleep(delay_s)

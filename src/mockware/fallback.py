@@ -29,7 +29,7 @@ from .logs import logger
 from .memory_store import MemoryStore
 
 # A pause that a person takes for a slow page rather than for a broken one; a store in the same network
-# answers in a hundredth of it. (The issue: "no request waits more than 250 ms for a dead store".)
+# answers in a hundredth of it.
 MAX_WAIT_S = 0.25
 # Redis Sentinel asks each instance once a second whether it is there: unnoticeable to the store, and back
 # before a person has looked whether it is.

@@ -73,7 +73,7 @@ class FaultyBody:
     def _sent(self, environ: WSGIEnvironment, response: Response) -> Iterator[bytes]:
         sent = False
         for wait_s, piece in pieces(response):
-            time.sleep(wait_s)
+            time.sleep(wait_s)  # a WSGI app has nothing but its thread to wait with
             yield piece
             sent = True
         if response.fault is None:
@@ -81,7 +81,7 @@ class FaultyBody:
         if not sent:
             yield b""  # granian sends the headers with the first piece, be it empty
         if response.fault == "stall":
-            time.sleep(silence_s(response))
+            time.sleep(silence_s(response))  # as above
         elif _is_granian(environ):
             time.sleep(_GRANIAN_SENDS_S)
         break_off(environ)

@@ -1,7 +1,8 @@
 """Counts in Redis: for the several hosts of one service.
 
-Law: a count is one round trip, however many counters stand in line for it, and a server that is down costs a
-fifth of a second at most: nothing is tried twice, since the caller has something better to do than to wait.
+Law: a count is one round trip, however many counters stand in line for it, and a server that is down costs
+`CONNECT_TIMEOUT_S` and `TIMEOUT_S` at most: nothing is tried twice, since the caller has something better to
+do than to wait.
 Nothing that is said to anybody names a password. `redis` is imported only where a store is made.
 """
 

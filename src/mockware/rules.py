@@ -58,7 +58,7 @@ from .validation import findings
 
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
-# The keys of a reply that say how it is sent, so that `replies` may have them in common, or a patch them too.
+# The keys of a reply that say how it is made and sent: all `replies` of a rule may have them in common.
 _MANNERS = ("template", "delay", "drip", "fault")
 
 

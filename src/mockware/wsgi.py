@@ -1,7 +1,8 @@
 """The WSGI side: environ to a request, a response to what PEP 3333 wants, and nothing more.
 
 Law: whatever is not ours leaves with the very objects it came with, and the app's own iterable is handed
-back as it is, so that streaming, `close()` and `file_wrapper` are between the app and its server.
+back as it is, so that streaming, `close()` and `file_wrapper` are between the app and its server. A delay
+holds the thread of its request: there is nothing else here to wait with.
 """
 
 from __future__ import annotations
