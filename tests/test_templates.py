@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import wraps
 from typing import Any
 from uuid import UUID
 
@@ -248,11 +249,24 @@ def test_an_expression_alone_gives_its_value(expression: str) -> None:
 
 
 def jinja_environment() -> ImmutableSandboxedEnvironment:
-    return ImmutableSandboxedEnvironment(
+    environment = ImmutableSandboxedEnvironment(
         keep_trailing_newline=True,
         undefined=StrictUndefined,
         finalize=lambda value: value if isinstance(value, str) else json.dumps(plain(value)),
     )
+    environment.filters |= {name: with_lists(environment.filters[name]) for name in FILTERS}
+    return environment
+
+
+def with_lists(operation: Callable[..., Any]) -> Callable[..., Any]:
+    """A filter of Jinja2's that gives a list where it gave a generator, which is true even if it is empty."""
+
+    @wraps(operation)  # Jinja2's marks are attributes of the function
+    def perform(*args: Any, **kwargs: Any) -> Any:
+        found = operation(*args, **kwargs)
+        return list(found) if isinstance(found, Iterator) else found
+
+    return perform
 
 
 def plain(value: Any) -> Any:
