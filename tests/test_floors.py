@@ -13,6 +13,7 @@ SOURCE = Path(mockware.__file__).parent
 # The floor of every file. One that is new finds its place here: the lowest above all that it imports.
 FLOORS = {
     # facts and values
+    "captured": 0,
     "counters": 0,
     "durations": 0,
     "encodings": 0,
@@ -33,6 +34,7 @@ FLOORS = {
     "memory_store": 1,
     "pacing": 1,
     "paths": 1,
+    "questions": 1,
     "replies": 1,
     "redis_store": 1,
     "sqlite_store": 1,

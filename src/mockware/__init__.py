@@ -18,7 +18,7 @@ from .wsgi import WSGIMockMiddleware
 
 if TYPE_CHECKING:
     from .config import RulesArgument
-    from .counters import Store
+    from .questions import Store
     from .rules import Rule
 
 __all__ = [

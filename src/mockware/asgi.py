@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from .asgi_patching import patch_asgi
 from .bodies import buffer, drain
-from .counters import Count, Counter, CountNeeded, Store
 from .fallback import MAX_WAIT_S, FallbackStore
 from .faults import silence_s
 from .installation import snapshot_for
@@ -24,6 +23,7 @@ from .logs import log_mock, log_patch, logger
 from .messages import NOT_ON_HTTP_2, BodyNeeded, Passthrough, Request, Response
 from .nesting import let_through, let_through_by
 from .pacing import pieces
+from .questions import Question, Store, StoreNeeded
 from .waiting import Listener, Place, finished, sleep, too_many_sleepers
 
 if TYPE_CHECKING:
@@ -169,8 +169,8 @@ class ASGIMockMiddleware:
                 receive = await buffer(request, receive)
                 expects = False
             decision = self._snapshot.decide(request, candidates, resume=decision, outer=outer)
-        if isinstance(decision, CountNeeded):
-            decision = decision.settle(await self._count(decision.counters))
+        while isinstance(decision, StoreNeeded):
+            decision = decision.settle(await self._ask(decision.question))
         if isinstance(decision, Response):
             return await self._reply(scope, receive, send, path, decision, expects=expects)
         app = self.app
@@ -187,14 +187,14 @@ class ASGIMockMiddleware:
         refusal = too_many_sleepers(decision.rule, request.method)
         return await self._reply(scope, receive, send, path, refusal, expects=expects)
 
-    async def _count(self, counters: Sequence[Counter]) -> Count | None:
+    async def _ask(self, question: Question) -> Any:
         """Asks a store that has to be waited for, in a thread of its own."""
         store = self._snapshot.store
         if not isinstance(store, FallbackStore):
-            return store.count(counters)
-        counting = store.begin(counters)
-        await finished(counting, MAX_WAIT_S)
-        return store.end(counting, counters)
+            return question.put_to(store)
+        asking = store.begin(question)
+        await finished(asking, MAX_WAIT_S)
+        return store.end(asking)
 
     async def _reply(
         self,

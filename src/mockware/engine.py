@@ -2,7 +2,7 @@
 
 Law: a request and the candidates for its path go in, a decision comes out. Nothing here sleeps, reads a
 body or knows an interface: where a decision hangs on the body it says so (`BodyNeeded`) and is asked again;
-where it hangs on a store that has to be waited for, that is said too (`CountNeeded`). A snapshot is compiled
+where it hangs on a store that has to be waited for, that is said too (`StoreNeeded`). A snapshot is compiled
 whole and never edited; all that can be done beforehand is done then.
 """
 
@@ -12,13 +12,14 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 from urllib.parse import unquote
 
 from .answers import Changes
 from .callers import CounterKeys, Probability
 from .conditions import Difference
 from .config import Configuration, Entry
-from .counters import Count, Counter, CountNeeded, Store
+from .counters import Count, Counter
 from .durations import MAX_DELAY_S, NO_DELAY, Delay, parse_rule_delay
 from .exceptions import did_you_mean
 from .index import PathIndex
@@ -26,6 +27,7 @@ from .memory_store import MemoryStore
 from .messages import PASSTHROUGH, BodyNeeded, Decision, Passthrough, Request, Response
 from .patches import Patch
 from .paths import PathTemplate
+from .questions import Counting, Question, Store, StoreNeeded
 from .replies import build_reply
 from .rules import Rule
 from .sequences import Sequence as ReplySequence
@@ -271,9 +273,13 @@ class Snapshot:
             for rule, limit in zip(rules, limits, strict=True)
             if rule.counters is not None
         )
+        return self._ask(Counting(counters), settle)
+
+    def _ask(self, question: Question, settle: Callable[[Any], Decision]) -> Decision:
+        """What becomes of the answer: at once where the store is memory, or else when there is one."""
         if self.store.threads:
-            return CountNeeded(counters, settle)
-        return settle(self.store.count(counters))
+            return StoreNeeded(question, settle)
+        return settle(question.put_to(self.store))
 
     def is_expired(self, rule: CompiledRule) -> bool:
         return rule.expires_at is not None and self._clock() >= rule.expires_at

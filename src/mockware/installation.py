@@ -16,8 +16,8 @@ from .logs import logger
 
 if TYPE_CHECKING:
     from .config import Configuration, RulesArgument
-    from .counters import Store
     from .engine import Snapshot
+    from .questions import Store
 
 
 def snapshot_for(

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 from urllib.parse import parse_qs
 
 if TYPE_CHECKING:
-    from .counters import CountNeeded
     from .patches import Patch
+    from .questions import StoreNeeded
 
 Fault = Literal["cut", "stall", "empty"]
 
@@ -212,4 +212,4 @@ class BodyNeeded(NamedTuple):
 
 PASSTHROUGH = Passthrough()
 
-Decision: TypeAlias = "Response | Passthrough | BodyNeeded | CountNeeded"
+Decision: TypeAlias = "Response | Passthrough | BodyNeeded | StoreNeeded"

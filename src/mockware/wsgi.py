@@ -14,13 +14,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .bodies import buffer_input, drain_input
-from .counters import CountNeeded
 from .faults import FaultyBody, break_off, flush_headers, sends_nothing
 from .installation import snapshot_for
 from .interfaces import check_interface
 from .logs import log_mock, log_patch, logger
 from .messages import HOP_BY_HOP, BodyNeeded, Passthrough, Request, Response
 from .nesting import let_through, let_through_by
+from .questions import StoreNeeded
 from .waiting import Place, too_many_sleepers
 from .wsgi_patching import patch_wsgi
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
     from .config import RulesArgument
-    from .counters import Store
     from .engine import CompiledRule, Snapshot
+    from .questions import Store
 
 
 class WSGIMockMiddleware:
@@ -140,8 +140,8 @@ class WSGIMockMiddleware:
         if isinstance(decision, BodyNeeded):
             buffer_input(request, environ)
             decision = self._snapshot.decide(request, candidates or (), resume=decision, outer=outer)
-        if isinstance(decision, CountNeeded):
-            decision = decision.settle(self._snapshot.store.count(decision.counters))
+        while isinstance(decision, StoreNeeded):
+            decision = decision.settle(decision.question.put_to(self._snapshot.store))
         if isinstance(decision, Response):
             # Once only: a second read waits for ever on a server whose input is the bare socket.
             drain_input(environ)
