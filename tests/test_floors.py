@@ -23,28 +23,39 @@ FLOORS = {
     "nesting": 0,
     "sequences": 0,
     "statuses": 0,
+    "tasks": 0,
     "terminal": 0,
+    "webhooks": 0,
     # one thing each, of those values
+    "addresses": 1,
     "bodies": 1,
     "callers": 1,
     "conditions": 1,
     "documents": 1,
     "logs": 1,
     "environment": 1,
-    "memory_store": 1,
     "pacing": 1,
+    "origins": 1,
     "paths": 1,
     "questions": 1,
+    "preferences": 1,
     "replies": 1,
-    "redis_store": 1,
-    "sqlite_store": 1,
+    "task_ids": 1,
+    "task_records": 1,
     "template_values": 1,
     "validation": 1,
     # what is declared and looked up
-    "fallback": 2,
+    "asgi_background": 2,
+    "deliveries": 2,
+    "dialects": 2,
     "index": 2,
     "match": 2,
+    "memory_store": 2,
+    "owed": 2,
     "patches": 2,
+    "redis_store": 2,
+    "sqlite_store": 2,
+    "posting": 2,
     "asgi_patching": 3,
     "wsgi_patching": 3,
     "schemas": 2,
@@ -52,33 +63,39 @@ FLOORS = {
     "templated": 3,
     "triggers": 2,
     "waiting": 2,
+    "wsgi_background": 2,
     # all of it together
     "answers": 4,
+    "courier": 3,
     "faults": 3,
     "reference": 3,
-    "stores": 3,
-    "rules": 5,
-    "config": 6,
-    "engine": 7,
-    "installation": 8,
+    "fallback": 3,
+    "stores": 4,
+    "task_table": 5,
+    "rules": 6,
+    "config": 7,
+    "task_rules": 7,
+    "task_endpoints": 8,
+    "engine": 9,
+    "installation": 10,
     # the adapters, and the face
-    "asgi": 9,
-    "wsgi": 9,
-    "__init__": 10,
+    "asgi": 11,
+    "wsgi": 11,
+    "__init__": 12,
     # the commands
-    "arguments": 11,
-    "cli": 11,
-    "demo": 11,
-    "explanation": 11,
-    "review": 11,
-    "running": 11,
-    "serving": 11,
-    "targets": 11,
-    "__main__": 12,
+    "arguments": 13,
+    "cli": 13,
+    "demo": 13,
+    "explanation": 13,
+    "review": 13,
+    "running": 13,
+    "serving": 13,
+    "targets": 13,
+    "__main__": 14,
 }
 
 UNKNOWN = 99  # a file that has no floor yet: every import of it goes upward
-COMMANDS = 11  # the one floor whose files may import each other
+COMMANDS = 13  # the one floor whose files may import each other
 
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "base", "types", "constants"}
 
@@ -171,8 +188,8 @@ def test_the_commands_do_not_import_each_other_in_a_circle() -> None:
     assert sorted(imported.keys() - done) == []
 
 
-# Above the fifth, files are grouped by what they are: the adapters, the face, the commands.
-@parametrized([path for path in FILES if FLOORS.get(path.stem, UNKNOWN) < 6])
+# Above the ninth, files are grouped by what they are: the adapters, the face, the commands.
+@parametrized([path for path in FILES if FLOORS.get(path.stem, UNKNOWN) < 10])
 def test_a_file_stands_on_the_lowest_floor_that_it_can(path: Path) -> None:
     below = [FLOORS[module] for module in imports_of(path)]
     assert FLOORS[path.stem] == (max(below) + 1 if below else 0)
@@ -193,20 +210,24 @@ def test_nothing_is_checked_by_assert_which_vanishes_under_o(path: Path) -> None
     assert [node.lineno for node in ast.walk(tree_of(path)) if isinstance(node, ast.Assert)] == []
 
 
-# What the core may not do: floors 0 to 6 take values and return values.
+# What the core may not do: floors 0 to 9 take values and return values.
 
 NOT_IN_THE_CORE = {"asyncio", "socket", "subprocess", "threading", "anyio", "asgiref", "wsgiref"}
 # What the adapters share, and what a store is made of.
 HOLDS_OR_WAITS = {
+    "asgi_background",
     "asgi_patching",
     "interfaces",
     "waiting",
     "bodies",
+    "courier",
     "fallback",
     "faults",
     "memory_store",
+    "posting",
     "redis_store",
     "sqlite_store",
+    "wsgi_background",
 }
 
 
@@ -221,7 +242,7 @@ def outer_imports_of(path: Path) -> set[str]:
 
 
 @parametrized(
-    [path for path in FILES if FLOORS.get(path.stem, UNKNOWN) <= 6 and path.stem not in HOLDS_OR_WAITS]
+    [path for path in FILES if FLOORS.get(path.stem, UNKNOWN) <= 9 and path.stem not in HOLDS_OR_WAITS]
 )
 def test_the_core_neither_waits_nor_knows_an_interface(path: Path) -> None:
     assert not outer_imports_of(path) & NOT_IN_THE_CORE

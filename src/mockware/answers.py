@@ -83,13 +83,13 @@ def _check_values(declared: object, *, expected: str, template: bool = False) ->
             check_header("x", str(value))
 
 
-def _check_header_value(declared: object, info: ValidationInfo) -> object:
+def check_header_values(declared: object, info: ValidationInfo) -> object:
     expected = "a string, or a list of strings where the field is repeated"
     _check_values(declared, expected=expected, template=info.data.get("template", False))
     return declared
 
 
-def _no_type_without_content(headers: Mapping[str, Any], info: ValidationInfo) -> Mapping[str, Any]:
+def no_type_without_content(headers: Mapping[str, Any], info: ValidationInfo) -> Mapping[str, Any]:
     # On a 304 it would be about the stored response; wsgiref.validate refuses both.
     status = info.data.get("status")
     if status in (204, 304) and any(name.lower() == "content-type" for name in headers):
@@ -112,7 +112,7 @@ def _check_json(declared: Any) -> None:
         Content.from_json(declared)
 
 
-def _one_body(declared: Any, info: ValidationInfo) -> Any:
+def one_body(declared: Any, info: ValidationInfo) -> Any:
     if declared is MISSING or (declared is None and info.field_name != "json"):
         return declared
     for other in ("json", "text", "file"):
@@ -128,7 +128,7 @@ def _one_body(declared: Any, info: ValidationInfo) -> Any:
     return declared
 
 
-def _resolved_file(declared: Any, info: ValidationInfo) -> Path | None:
+def resolved_file(declared: Any, info: ValidationInfo) -> Path | None:
     """An existing file; one named by a rules file stays inside that file's folder."""
     if declared is None:
         return None
@@ -196,7 +196,7 @@ key = partial(Field, kw_only=True)
 
 StatusCode = Annotated[StrictInt, Field(ge=200, le=599)]
 Times = Annotated[StrictInt, Field(ge=1, le=MAX_TIMES)]
-_HeaderValue = Annotated[Any, AfterValidator(_check_header_value)]
+_HeaderValue = Annotated[Any, AfterValidator(check_header_values)]
 _compiled = AfterValidator(_compiles)
 
 # What a type checker lets people write, and what pydantic is to look for: anything at all for a file, whose
@@ -218,20 +218,20 @@ class Reply:
     status: StatusCode | None = key(default=None, description="202 if absent.")
     headers: Annotated[
         dict[HeaderName, _HeaderValue],
-        AfterValidator(_no_type_without_content),
+        AfterValidator(no_type_without_content),
         _compiled,
         WithJsonSchema(schemas.REPLY_HEADERS),
     ] = key(default_factory=dict, description="Fields of the response; a list repeats its field.")
-    json: Annotated[Any, AfterValidator(_one_body), checked(_check_json), _compiled] = key(
+    json: Annotated[Any, AfterValidator(one_body), checked(_check_json), _compiled] = key(
         default_factory=absent, description="The body, written as JSON."
     )
-    text: Annotated[StrictStr, AfterValidator(_one_body), checked(Content.from_text), _compiled] | None = key(
+    text: Annotated[StrictStr, AfterValidator(one_body), checked(Content.from_text), _compiled] | None = key(
         default=None, description="The body, as plain text."
     )
     file: Annotated[
         _File,
-        AfterValidator(_one_body),
-        AfterValidator(_resolved_file),
+        AfterValidator(one_body),
+        AfterValidator(resolved_file),
         _compiled,
         WithJsonSchema(schemas.FILE),
     ] = key(

@@ -12,15 +12,18 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
+from .asgi_background import Background
 from .asgi_patching import patch_asgi
 from .bodies import buffer, drain
+from .captured import Captured
 from .fallback import MAX_WAIT_S, FallbackStore
 from .faults import silence_s
 from .installation import snapshot_for
 from .interfaces import check_interface
 from .logs import log_mock, log_patch, logger
-from .messages import NOT_ON_HTTP_2, BodyNeeded, Passthrough, Request, Response
+from .messages import NOT_ON_HTTP_2, BodyNeeded, Decision, Passthrough, Request, Response, Run
 from .nesting import let_through, let_through_by
 from .pacing import pieces
 from .questions import Question, Store, StoreNeeded
@@ -28,7 +31,7 @@ from .waiting import Listener, Place, finished, sleep, too_many_sleepers
 
 if TYPE_CHECKING:
     from .config import RulesArgument
-    from .engine import CompiledRule, Snapshot
+    from .engine import Candidate, Snapshot
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -54,6 +57,7 @@ class ASGIMockMiddleware:
         "__weakref__",
         "_always_scans",
         "_asked_at_once",
+        "_background",
         "_find",
         "_snapshot",
         "_status_field",
@@ -64,7 +68,8 @@ class ASGIMockMiddleware:
     app: ASGIApp
     _always_scans: bool
     _asked_at_once: Mapping[bytes, Response]
-    _find: Callable[[str], Sequence[CompiledRule] | None]
+    _background: Background | None
+    _find: Callable[[str], Sequence[Candidate] | None]
     _snapshot: Snapshot
     _status_field: bytes | None
     _telling: frozenset[bytes]
@@ -89,6 +94,7 @@ class ASGIMockMiddleware:
         self = super().__new__(cls)
         self.app = app
         self._snapshot = snapshot
+        self._background = Background() if snapshot.runs_app else None
         self._find = snapshot.find
         self._always_scans = bool(snapshot.watched)
         self._asked_at_once = {value.encode("ascii"): reply for value, reply in snapshot.at_once.items()}
@@ -134,6 +140,8 @@ class ASGIMockMiddleware:
                     if response is not None:
                         return _reply_at_once(scope, receive, send, path, response, has_body)
                 return self._consider(scope, receive, send, path, candidates or ())
+        elif self._background is not None and kind == "lifespan":
+            return self._background.lifespan(self.app, scope, receive, send)
         return self.app(scope, receive, send)
 
     # A plain function hands the app's own coroutine to the server, at half the cost of another coroutine
@@ -152,7 +160,7 @@ class ASGIMockMiddleware:
     )
 
     async def _consider(
-        self, scope: Scope, receive: Receive, send: Send, path: str, candidates: Sequence[CompiledRule]
+        self, scope: Scope, receive: Receive, send: Send, path: str, candidates: Sequence[Candidate]
     ) -> Any:
         """Decides with the whole request at hand."""
         request = _ScopeRequest(scope, path)
@@ -169,8 +177,9 @@ class ASGIMockMiddleware:
                 receive = await buffer(request, receive)
                 expects = False
             decision = self._snapshot.decide(request, candidates, resume=decision, outer=outer)
-        while isinstance(decision, StoreNeeded):
-            decision = decision.settle(await self._ask(decision.question))
+        decision = await self._settled(decision)
+        if isinstance(decision, Run):
+            decision = self._run(decision, scope, request)
         if isinstance(decision, Response):
             return await self._reply(scope, receive, send, path, decision, expects=expects)
         app = self.app
@@ -186,6 +195,28 @@ class ASGIMockMiddleware:
                     return await app(scope, listener, send)
         refusal = too_many_sleepers(decision.rule, request.method)
         return await self._reply(scope, receive, send, path, refusal, expects=expects)
+
+    def _run(self, run: Run, scope: Scope, request: Request) -> Response:
+        """Hands the request to the app behind its client's back, and says what the client gets."""
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            with let_through(scope["headers"], by=self._snapshot):
+                await self.app(scope, receive, send)
+
+        async def done(captured: Captured) -> None:
+            await self._settled(run.finish(captured))
+
+        if self._background is None:
+            return run.too_many
+        body = request.body or b""
+        started = self._background.start(app, scope, body, done, timeout_s=run.timeout_s)
+        return run.response if started else run.too_many.to(request.method)
+
+    async def _settled(self, decision: Decision) -> Decision:
+        """What is decided when the store has answered all that there is to ask."""
+        while isinstance(decision, StoreNeeded):
+            decision = decision.settle(await self._ask(decision.question))
+        return decision
 
     async def _ask(self, question: Question) -> Any:
         """Asks a store that has to be waited for, in a thread of its own."""
@@ -306,13 +337,18 @@ def _late(send: Send, delay_s: float, listener: Listener) -> Send:
 
 
 class _ScopeRequest(Request):
-    __slots__ = ("_fields", "_raw_headers")
+    __slots__ = ("_fields", "_raw_headers", "_scope")
 
     def __init__(self, scope: Scope, path: str) -> None:
         # A websocket handshake is a GET (RFC 6455 section 4.1), or stands for one (RFC 8441).
         super().__init__(scope.get("method", "GET"), path, scope.get("query_string", b"").decode("latin-1"))
+        self._scope = scope
         self._raw_headers = scope["headers"]
         self._fields: dict[bytes, bytes] | None = None
+
+    def fields(self) -> dict[str, str]:
+        names = {name.decode("latin-1") for name, _ in self._raw_headers}
+        return {name: self.header(name) or "" for name in sorted(names)}
 
     def header(self, name: str) -> str | None:
         fields = self._fields
@@ -326,6 +362,14 @@ class _ScopeRequest(Request):
                 fields[field] = value
         found = fields.get(name.encode("latin-1"))
         return None if found is None else found.decode("latin-1")
+
+    @property
+    def scheme(self) -> str:  # type: ignore[override]
+        return str(self._scope.get("scheme", "http"))
+
+    @property
+    def mount(self) -> str:  # type: ignore[override]
+        return quote(self._scope.get("root_path", ""), safe="/")
 
 
 def _route_path(path: str, root_path: str) -> str:

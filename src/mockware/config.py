@@ -13,6 +13,7 @@ from dataclasses import fields
 from itertools import groupby
 from os import PathLike, fspath
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import (
@@ -28,6 +29,7 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 
 from . import schemas
+from .addresses import Hosts
 from .answers import STRICT, HeaderName, StatusCode, checked
 from .documents import read_document
 from .durations import MAX_DELAY_S, parse_delay
@@ -35,8 +37,10 @@ from .environment import Environment
 from .exceptions import ConfigError, Problem, did_you_mean, quoted
 from .paths import PathTemplate
 from .rules import Rule, known_keys
+from .task_table import TaskTable, Webhook
 from .triggers import TriggerFields, Triggers
 from .validation import findings
+from .webhooks import parse_secret
 
 RulesArgument = str | PathLike[str] | Sequence[str | PathLike[str] | Rule] | None
 
@@ -80,6 +84,23 @@ class TriggerTable:
     key_header: _FieldName = Field(default=_FIELDS.key, description="Instead of X-Mock-Key.")
 
 
+def _check_hosts(declared: list[str]) -> list[str]:
+    Hosts(declared)
+    return declared
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class WebhooksTable:
+    """`[webhooks]`: without it, none is sent."""
+
+    hosts: Annotated[list[StrictStr], AfterValidator(_check_hosts)] = Field(
+        strict=True,
+        description="The only hosts to which webhooks go; a private address only if it, or its network, is "
+        "listed by number.",
+        examples=[["hooks.example.com", "*.example.com:8443", "10.0.0.0/8"]],
+    )
+
+
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class RulesFile:
     """A rules file as a whole. The first matching rule in file order wins."""
@@ -88,12 +109,19 @@ class RulesFile:
         default_factory=list, strict=True, description="Paths that no rule and no trigger touches."
     )
     trigger: TriggerTable | None = Field(default=None, description="Limits and names of the trigger headers.")
+    webhooks: WebhooksTable | None = Field(default=None, description="Where the webhooks of tasks may go.")
+    trust_forwarded: StrictBool = Field(
+        default=False,
+        description="Whether Forwarded and X-Forwarded-* of a request say by what URL its client knows us.",
+    )
     rules: list[Rule] = Field(default_factory=list, strict=True, description="The rules, first match first.")
 
 
 _RULES_FILE = TypeAdapter(RulesFile)
 _FILE_KEYS = tuple(field.name for field in fields(RulesFile))
-_TRIGGER_KEYS = tuple(field.name for field in fields(TriggerTable))
+_TRIGGER_KEYS, _WEBHOOKS_KEYS = (
+    tuple(field.name for field in fields(table)) for table in (TriggerTable, WebhooksTable)
+)
 
 
 class Entry(NamedTuple):
@@ -108,8 +136,9 @@ class Entry(NamedTuple):
 class Configuration(NamedTuple):
     """All that a snapshot is compiled from.
 
-    `sources` says where the rules are from, in order; `service` is the name that tells the counters of this
-    service from those of others in one store.
+    `sources` says where the rules are from, in order; `service` is the name that tells the counters and tasks
+    of this service from those of others in one store, and `key` signs the ids of tasks. `secrets` are those
+    that sign webhooks, by the name of their variable.
     """
 
     entries: tuple[Entry, ...] = ()
@@ -117,6 +146,19 @@ class Configuration(NamedTuple):
     triggers: Triggers | None = None
     sources: tuple[str, ...] = ()
     service: str = ""
+    key: str = ""
+    secrets: Mapping[str, str] = MappingProxyType({})
+    webhook_hosts: tuple[str, ...] = ()
+    trusts_forwarded: bool = False
+
+    @property
+    def sends_webhooks(self) -> bool:
+        """Whether any rule would tell of its tasks."""
+        tasks = (entry.rule.task for entry in self.entries if entry.on)
+        return any(isinstance(task, TaskTable) and task.webhook is not None for task in tasks)
+
+    def __repr__(self) -> str:
+        return f"<Configuration of {len(self.entries)} rules>"  # whatever is logged, the secrets are not
 
 
 def schema() -> dict[str, Any]:
@@ -133,6 +175,8 @@ def load(environment: Environment, rules: RulesArgument = None) -> Configuration
     found: list[tuple[str, Rule]] = []
     never: list[str] = []
     tables: dict[str, TriggerTable] = {}
+    hosts: list[str] = []
+    trusts_forwarded = False
     sources: list[str] = []
     for source, read in _sources(environment, rules):
         if source in sources and source != "rules=":
@@ -147,6 +191,8 @@ def load(environment: Environment, rules: RulesArgument = None) -> Configuration
         never += file.never
         if file.trigger is not None:
             tables[source] = file.trigger
+        hosts += file.webhooks.hosts if file.webhooks is not None else ()
+        trusts_forwarded = trusts_forwarded or file.trust_forwarded
     if len(tables) > 1:
         problems.append(
             Problem(" and ".join(tables), "each has a table of this name; keep one", key="trigger")
@@ -155,12 +201,43 @@ def load(environment: Environment, rules: RulesArgument = None) -> Configuration
     # A rule that could not be read may be the one that is named.
     if environment.selected and not problems:
         entries = _selected(entries, environment.selected, problems)
+    secrets = _secrets(entries, environment, problems)
     if problems:
         raise ConfigError(problems)
     table = next(iter(tables.values()), TriggerTable())
     return Configuration(
-        tuple(entries), tuple(never), _triggers(table, environment), tuple(sources), environment.service
+        tuple(entries),
+        tuple(never),
+        _triggers(table, environment),
+        tuple(sources),
+        environment.service,
+        environment.key,
+        secrets,
+        tuple(hosts),
+        trusts_forwarded,
     )
+
+
+def _secrets(
+    entries: Sequence[Entry], environment: Environment, problems: list[Problem]
+) -> Mapping[str, str]:
+    """The secrets that the webhooks of rules name. One that is missing would be found when it is too late."""
+    secrets: dict[str, str] = {}
+    for entry in entries:
+        webhook = entry.rule.task.webhook if isinstance(entry.rule.task, TaskTable) else None
+        if not isinstance(webhook, Webhook) or webhook.secret_env is None:
+            continue
+        secret = environment.variables.get(webhook.secret_env, "")
+        try:
+            if not secret:
+                raise ValueError("this variable is not set, and nothing could be signed")
+            parse_secret(secret)
+        except ValueError as error:
+            label = f"rule {quoted(entry.name)}"
+            place = "task.webhook.secret_env"
+            problems.append(Problem(entry.source, str(error), label, place, quoted(webhook.secret_env)))
+        secrets[webhook.secret_env] = secret
+    return secrets
 
 
 def _sources(environment: Environment, rules: RulesArgument) -> Iterator[tuple[str, Callable[[], RulesFile]]]:
@@ -271,6 +348,8 @@ def _known_keys(place: tuple[int | str, ...]) -> Sequence[str]:
             return _FILE_KEYS
         case ("trigger",):
             return _TRIGGER_KEYS
+        case ("webhooks",):
+            return _WEBHOOKS_KEYS
         case ("rules", int(), *within):
             return known_keys(tuple(within))
     return ()

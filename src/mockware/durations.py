@@ -1,4 +1,4 @@
-"""Durations as people write them: `250ms`, `2s`, `1m`.
+"""Durations as people write them: `250ms`, `2s`, `1m`, `24h`.
 
 Law: a number without a unit is refused. It would be read as seconds by one and as milliseconds by the
 other, and a delay that is a thousand times too long looks like a broken server.
@@ -19,8 +19,8 @@ MAX_DELAY_S = 30.0
 MAX_SIGMA = 5.0
 _LEAST = 2.0**-53  # half a step of the die
 
-_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m)")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0}
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 DURATION_HINT = "a duration is a number and a unit: `250ms`, `2s` or `1m`"
 
@@ -36,10 +36,14 @@ def parse_duration(text: object) -> float:
 
 
 def parse_delay(text: object, *, longest_s: float = MAX_DELAY_S) -> float:
-    """A duration that somebody will wait for: at most `longest_s` seconds."""
+    """A duration of at most `longest_s` seconds; by default, one that somebody will wait for."""
     seconds = parse_duration(text)
     if seconds > longest_s:
-        raise ValueError(f"a delay is at most {longest_s:g}s")
+        raise ValueError(
+            f"a delay is at most {longest_s:g}s"
+            if longest_s <= MAX_DELAY_S
+            else f"at most {longest_s / 3600:g}h"
+        )
     return seconds
 
 
@@ -83,19 +87,22 @@ class Delay(NamedTuple):
 NO_DELAY = Delay()
 
 
-def parse_rule_delay(declared: object) -> Delay:
+def parse_rule_delay(declared: object, *, longest_s: float = MAX_DELAY_S) -> Delay:
     """`"2s"`, `{ min = "1s", max = "2s" }` or `{ median = "200ms", sigma = 0.5, max = "5s" }`.
 
-    Raises ValueError for anything else.
+    Each is at most `longest_s` seconds. Raises ValueError for anything else.
     """
     if declared is None:
         return NO_DELAY
     if not isinstance(declared, Mapping):
-        seconds = parse_delay(declared)
+        seconds = parse_delay(declared, longest_s=longest_s)
         return Delay(seconds, seconds)
     keys = set(declared)
     if keys == {"min", "max"}:
-        low, high = parse_delay(declared["min"]), parse_delay(declared["max"])
+        low, high = (
+            parse_delay(declared["min"], longest_s=longest_s),
+            parse_delay(declared["max"], longest_s=longest_s),
+        )
         if low > high:
             raise ValueError("`min` is longer than `max`")
         return Delay(low, high)
@@ -103,8 +110,8 @@ def parse_rule_delay(declared: object) -> Delay:
         raise ValueError(
             "expected a duration, or a table with `min` and `max`, or with `median`, `sigma` and `max`"
         )
-    median = parse_delay(declared["median"])
-    longest = parse_delay(declared["max"]) if "max" in declared else MAX_DELAY_S
+    median = parse_delay(declared["median"], longest_s=longest_s)
+    longest = parse_delay(declared["max"], longest_s=longest_s) if "max" in declared else longest_s
     sigma = declared["sigma"]
     if isinstance(sigma, bool) or not isinstance(sigma, (int, float)) or not 0 < sigma <= MAX_SIGMA:
         raise ValueError(f"`sigma` is a number above 0, at most {MAX_SIGMA:g}; 0.5 is common")

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import unquote
 
 from .answers import Changes
@@ -20,6 +20,8 @@ from .callers import CounterKeys, Probability
 from .conditions import Difference
 from .config import Configuration, Entry
 from .counters import Count, Counter
+from .courier import Courier
+from .deliveries import Delivery
 from .durations import MAX_DELAY_S, NO_DELAY, Delay, parse_rule_delay
 from .exceptions import did_you_mean
 from .index import PathIndex
@@ -32,8 +34,13 @@ from .replies import build_reply
 from .rules import Rule
 from .sequences import Sequence as ReplySequence
 from .statuses import CATALOGUE
+from .task_endpoints import TaskEndpoint, endpoints_of
+from .task_records import Hook
+from .task_rules import Means, TaskRule
+from .task_table import TaskTable, Webhook
 from .templated import TemplatedReply
 from .triggers import RULE_NAME, Trigger, Triggers, draw
+from .webhooks import Message
 
 # The methods for which a rule without a method has its answer ready; OPTIONS may be a preflight, and any
 # other is looked at when it comes.
@@ -65,9 +72,10 @@ class CompiledRule:
         "rule",
         "sequence",
         "steps",
+        "task",
     )
 
-    def __init__(self, entry: Entry, *, service: str = "") -> None:
+    def __init__(self, entry: Entry, configuration: Configuration = Configuration()) -> None:  # noqa: B008
         rule = entry.rule
         self.name = entry.name
         self.rule = rule
@@ -84,11 +92,19 @@ class CompiledRule:
         self.limit: int | None = rule.times
         self.counters: CounterKeys | None = None
         if rule.counts:
-            self.counters = CounterKeys(rule.caller, rule=entry.name, service=service)
+            self.counters = CounterKeys(rule.caller, rule=entry.name, service=configuration.service)
+        self.task: TaskRule | None = None
+        if isinstance(rule.task, TaskTable):
+            self.task = _task_rule(entry, rule.task, configuration)
         self.reads_body = any(
             isinstance(reply, TemplatedReply) and reply.reads_body for reply, _ in self.steps
         )
-        self.needs_body = self.reads_body or (rule.conditions is not None and rule.conditions.needs_body)
+        # Of a task, the body is what tells two requests apart that have one idempotency key.
+        self.needs_body = (
+            self.reads_body
+            or self.task is not None
+            or (rule.conditions is not None and rule.conditions.needs_body)
+        )
         self.at_once: Mapping[str, Response] = {}
         asks_nothing = (
             rule.conditions is None
@@ -108,7 +124,14 @@ class CompiledRule:
         """What keeps the rule from matching, its path and the request's body aside."""
         if difference := self.rule.matched.method_difference(request):
             return difference
+        if self.task is not None and (difference := self.task.difference(request)):
+            return difference
         return None if self.rule.conditions is None else self.rule.conditions.difference(request)
+
+    def body_difference(self, request: Request) -> Difference | None:
+        """What in the body keeps the rule from matching."""
+        conditions = self.rule.conditions
+        return None if conditions is None else conditions.body_difference(request)
 
     def answer(
         self,
@@ -141,6 +164,32 @@ class CompiledRule:
         return response.to(request.method).after(delay.draw(chance) if delay_s is None else delay_s)
 
 
+# What is found for a path: rules, and the places where their tasks are asked about.
+Candidate: TypeAlias = CompiledRule | TaskEndpoint
+
+
+def _task_rule(entry: Entry, table: TaskTable, configuration: Configuration) -> TaskRule:
+    secret_env = table.webhook.secret_env if isinstance(table.webhook, Webhook) else None
+    return TaskRule(
+        entry.name,
+        entry.rule,
+        table,
+        service=configuration.service,
+        key=configuration.key,
+        secret=configuration.secrets.get(secret_env or "", ""),
+        trusts_forwarded=configuration.trusts_forwarded,
+    )
+
+
+def _placed(rule: CompiledRule) -> Iterator[tuple[PathTemplate, Candidate]]:
+    """The rule in its place, and right behind it where its tasks are asked about."""
+    yield rule.rule.matched.template, rule
+    if rule.task is not None:
+        methods = rule.rule.matched.methods
+        for endpoint in endpoints_of(rule.task, on=rule.on, expires_at=None, methods=methods):
+            yield endpoint.template, endpoint
+
+
 class Snapshot:
     """All rules in their compiled form. `find` gives the candidates for a path, in file order.
 
@@ -159,18 +208,18 @@ class Snapshot:
         clock: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self.rules = tuple(
-            CompiledRule(entry, service=configuration.service) for entry in configuration.entries
-        )
+        self.rules = tuple(CompiledRule(entry, configuration) for entry in configuration.entries)
         self.store: Store = MemoryStore(clock=clock) if store is None else store
         self.untouchable = CompiledRule(Entry("never", Rule("/", passthrough=True), "never"))
-        index = PathIndex(
+        index: PathIndex[Candidate] = PathIndex(
             [
                 *((PathTemplate(path), self.untouchable) for path in configuration.never),
-                *((rule.rule.matched.template, rule) for rule in self.rules if rule.on),
+                *(placed for rule in self.rules if rule.on for placed in _placed(rule)),
             ]
         )
-        self.find: Callable[[str], Sequence[CompiledRule] | None] = index.find
+        self.find: Callable[[str], Sequence[Candidate] | None] = index.find
+        self.courier: Courier | None = None
+        self.runs_app = any(rule.task is not None and rule.task.runs for rule in self.rules if rule.on)
         self.only_ascii = index.only_ascii
         self.triggers: Triggers | None = configuration.triggers
         self.watched = self.triggers.watched if self.triggers else frozenset()
@@ -191,7 +240,7 @@ class Snapshot:
     def decide(
         self,
         request: Request,
-        candidates: Sequence[CompiledRule],
+        candidates: Sequence[Candidate],
         *,
         resume: BodyNeeded | None = None,
         outer: Snapshot | None = None,
@@ -218,8 +267,19 @@ class Snapshot:
                 delay_s = trigger.delay_s
         if outer is not None and candidates and (repeated := self._repeated(outer)):
             candidates = [rule for rule in candidates if rule not in repeated]
+        return self._first(request, delay_s, candidates, resume)
+
+    def _first(
+        self,
+        request: Request,
+        delay_s: float | None,
+        candidates: Sequence[Candidate],
+        resume: BodyNeeded | None,
+    ) -> Decision:
+        """What the first of `candidates` says that has something to say."""
         counted: list[CompiledRule] = list(resume.counted) if resume else []
-        last: CompiledRule | None = None
+        last: Candidate | None = None
+        later: Sequence[Candidate] = ()
         for i in range(resume.at if resume else 0, len(candidates)):
             rule = candidates[i]
             if rule.difference(request) is not None or self.is_expired(rule):
@@ -227,29 +287,71 @@ class Snapshot:
             if rule.needs_body:
                 if resume is None:
                     return BodyNeeded(i, tuple(counted))
-                conditions = rule.rule.conditions
-                if conditions is not None and conditions.body_difference(request) is not None:
+                if rule.body_difference(request) is not None:
                     continue
             if rule.probability is not None and not rule.probability.holds(
                 request, self._chance, rule=rule.name
             ):
                 continue
             if rule.counters is None:
-                last = rule
+                last, later = rule, candidates[i + 1 :]
                 break
             counted.append(rule)
             if rule.limit is None:
                 break
         if counted:
-            return self._counted(request, delay_s, counted, [rule.limit for rule in counted], last)
-        if last is not None:
-            return self._answer(last, request, delay_s)
+            limits = [rule.limit for rule in counted]
+            return self._counted(request, delay_s, counted, limits, last, later)
+        return self._last(last, later, request, delay_s)
+
+    def _last(
+        self, rule: Candidate | None, later: Sequence[Candidate], request: Request, delay_s: float | None
+    ) -> Decision:
+        """What a rule says that has not been counted, or else the app."""
+        if rule is not None:
+            return self._answer(rule, request, delay_s, later=later)
         return Passthrough(delay_s) if delay_s else PASSTHROUGH
 
     def _answer(
-        self, rule: CompiledRule, request: Request, delay_s: float | None, before: int = 0
-    ) -> Response | Passthrough:
-        return rule.answer(request, delay_s, before, chance=self._chance, clock=self._clock)
+        self,
+        rule: Candidate,
+        request: Request,
+        delay_s: float | None,
+        before: int = 0,
+        later: Sequence[Candidate] = (),
+    ) -> Decision:
+        if isinstance(rule, CompiledRule) and rule.task is None:
+            return rule.answer(request, delay_s, before, chance=self._chance, clock=self._clock)
+        means = Means(
+            self._ask,
+            self._clock,
+            self._chance,
+            self._deliver,
+            # The body has been read for this one: what comes after it may look at it, too.
+            lambda: self._first(request, delay_s, later, BodyNeeded(0)),
+            later,
+        )
+        if self.courier is not None:
+            self.courier.wake()
+        if isinstance(rule, TaskEndpoint):
+            return rule.answer(request, means)
+        if rule.task is None:
+            return PASSTHROUGH
+        return rule.task.accept(request, means, rule.delay.draw(self._chance) if delay_s is None else delay_s)
+
+    def _deliver(self, deliveries: Sequence[Delivery]) -> None:
+        if self.courier is not None and deliveries:
+            self.courier.schedule(deliveries)
+
+    def compose(self, delivery: Delivery, now: float) -> Message | None:
+        """What a courier sends at `now`; None: nothing any more. May wait for the store."""
+        hook = Hook.from_bytes(delivery.value)
+        rule = self._by_name.get(hook.rule) if hook else None
+        if hook is None or rule is None or rule.task is None or not rule.on:
+            return None
+        values = self.store.read(rule.task.message_keys(hook))
+        means = Means(self._ask, lambda: now, self._chance, self._deliver, lambda: PASSTHROUGH)
+        return rule.task.message(hook, values, means)
 
     def _counted(
         self,
@@ -257,16 +359,15 @@ class Snapshot:
         delay_s: float | None,
         rules: Sequence[CompiledRule],
         limits: Sequence[int | None],
-        last: CompiledRule | None,
+        last: Candidate | None,
+        later: Sequence[Candidate] = (),
     ) -> Decision:
         """The answer of the first of `rules` whose counter is below its limit, or else that of `last`."""
 
-        def settle(count: Count | None) -> Response | Passthrough:
+        def settle(count: Count | None) -> Decision:
             if count is not None:
                 return self._answer(rules[count.at], request, delay_s, count.before)
-            if last is not None:
-                return self._answer(last, request, delay_s)
-            return Passthrough(delay_s) if delay_s else PASSTHROUGH
+            return self._last(last, later, request, delay_s)
 
         counters = tuple(
             Counter(rule.counters.key(request), limit)
@@ -281,7 +382,7 @@ class Snapshot:
             return StoreNeeded(question, settle)
         return settle(question.put_to(self.store))
 
-    def is_expired(self, rule: CompiledRule) -> bool:
+    def is_expired(self, rule: Candidate) -> bool:
         return rule.expires_at is not None and self._clock() >= rule.expires_at
 
     def _repeated(self, outer: Snapshot) -> frozenset[CompiledRule]:
@@ -312,7 +413,7 @@ class Snapshot:
         name = (trigger.name or "").strip(" \t")
         rule = self.named(name)
         if rule is not None and rule.on and not self.is_expired(rule):
-            if rule.reads_body and resume is None:
+            if (rule.reads_body or rule.task is not None) and resume is None:
                 return BodyNeeded(0)
             if rule.counters is not None and rule.sequence.changes:
                 # Its replies go on in turn; `times` alone is put aside.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from types import NoneType
+from types import MappingProxyType, NoneType
 from typing import NamedTuple
 
 from .exceptions import ConfigError, Problem, quoted
@@ -39,6 +39,7 @@ class Environment(NamedTuple):
     key: str = ""
     service: str = ""
     store: str = ""
+    variables: Mapping[str, str] = MappingProxyType({})  # for what rules name themselves: secrets
 
     def __repr__(self) -> str:
         return f"<Environment: {self.why}>"  # whatever is logged, the keys are not
@@ -91,4 +92,5 @@ def read_environment(environ: Mapping[str, str] | None = None, *, enabled: bool 
         key=key,
         service=service,
         store=environ.get("MOCKWARE_STORE", "").strip(),
+        variables=environ,
     )

@@ -23,6 +23,7 @@ from .durations import Delay
 from .engine import CompiledRule, Snapshot
 from .environment import Environment
 from .exceptions import quoted
+from .memory_store import MemoryStore
 from .messages import TOKEN, BodyNeeded, Decision, Passthrough, Request, Response
 from .paths import PathTemplate
 from .review import rule_labels
@@ -404,17 +405,10 @@ def _times(first: int, last: int | None) -> str:
     return f"time {first}" if first == last else f"times {first} to {last}"
 
 
-class _LoadedStore:
-    """Counts what it is told to."""
+class _LoadedStore(MemoryStore):
+    """Counts what it is told to; what is asked besides is forgotten when the explanation is."""
 
-    threads = 0
-    name = "memory:"
-
-    def __init__(self) -> None:
-        self.next: Count | None = None
+    next: Count | None = None
 
     def count(self, counters: Sequence[Counter]) -> Count | None:
         return self.next
-
-    def close(self) -> None:
-        pass

@@ -52,6 +52,12 @@ def snapshot_for(
     if problems or configuration is None:
         raise ConfigError(problems)
     snapshot = Snapshot(configuration, store=opened, clock=clock or time.time)
+    if configuration.sends_webhooks:
+        from .addresses import Hosts
+        from .courier import Courier
+
+        hosts = Hosts(configuration.webhook_hosts)
+        snapshot.courier = Courier(snapshot.store, snapshot.compose, hosts, clock=clock or time.time)
     # At WARNING, so that a service whose logging nobody set up shows that its answers may be mocks.
     logger.warning(
         "mockware is ON (%s): %s",

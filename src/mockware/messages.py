@@ -8,12 +8,13 @@ interface must leave out of a response and the other must not is listed here onc
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 from urllib.parse import parse_qs
 
 if TYPE_CHECKING:
+    from .captured import Captured
     from .patches import Patch
     from .questions import StoreNeeded
 
@@ -72,9 +73,17 @@ class Request:
         self._cookies: dict[str, str] | None = None
         self._json: Any = _UNPARSED
 
+    # Where the app is, for whoever has to write a URL: its scheme, and what stands before its own paths.
+    scheme = "http"
+    mount = ""
+
     def header(self, name: str) -> str | None:
         """The value of the field `name` (lower-case), or None."""
         return self._headers.get(name)
+
+    def fields(self) -> dict[str, str]:
+        """All fields by their names, in lower case."""
+        return dict(self._headers)
 
     @property
     def query(self) -> Mapping[str, Sequence[str]]:
@@ -200,6 +209,19 @@ class Passthrough(NamedTuple):
     rule: str = "passthrough"
 
 
+class Run(NamedTuple):
+    """The client gets `response` at once, and the app the request behind its back, for `timeout_s` at most.
+
+    When the app is done, `finish` is asked for what a store has to be told. `too_many` is for when there is no
+    more room.
+    """
+
+    response: Response
+    too_many: Response
+    timeout_s: float
+    finish: Callable[[Captured], Decision]
+
+
 class BodyNeeded(NamedTuple):
     """All but the body of candidate number `at` agreed: read the body, then ask again from there.
 
@@ -212,4 +234,4 @@ class BodyNeeded(NamedTuple):
 
 PASSTHROUGH = Passthrough()
 
-Decision: TypeAlias = "Response | Passthrough | BodyNeeded | StoreNeeded"
+Decision: TypeAlias = "Response | Passthrough | Run | BodyNeeded | StoreNeeded"

@@ -12,11 +12,11 @@ whole path has to match.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from starlette.convertors import (
     CONVERTOR_TYPES,
@@ -41,6 +41,8 @@ _WITHIN_SEGMENT = frozenset((StringConvertor, IntegerConvertor, FloatConvertor, 
 # So many characters for so many cuts are 0.2 s (servers take lines of 4 to 64 KiB). A longer path matches no
 # such template.
 MAX_CHARS_BY_CUTS = {1: 4096, 2: 256}
+
+_PATH_CHARS = "/:@!$&'()*+,;=~-._"  # as they are in a path
 
 _Fits = Callable[[str], object]
 _Segment = list[str | Convertor[Any]]
@@ -182,6 +184,23 @@ class PathTemplate:
     def names(self) -> tuple[str, ...]:
         """The names of the parameters, in order."""
         return tuple(found[1] for found in _PARAMETER.finditer(self.text))
+
+    def texts(self, path: str) -> dict[str, str] | None:
+        """The parameters' values as they stand in `path`; None where it does not match."""
+        if self.exact:
+            return {} if path == self.text else None
+        found = self._fullmatch(path)
+        return found.groupdict() if isinstance(found, re.Match) else None
+
+    def filled(self, texts: Mapping[str, str]) -> str:
+        """The path with these values in it, as it is written in a URL (RFC 3986 section 3.3)."""
+        pieces = []
+        end = 0
+        for found in _PARAMETER.finditer(self.text):
+            pieces.append(quote(self.text[end : found.start()], safe=_PATH_CHARS))
+            pieces.append(quote(texts[found[1]], safe=_PATH_CHARS, errors="replace"))
+            end = found.end()
+        return "".join([*pieces, quote(self.text[end:], safe=_PATH_CHARS)])
 
     def parameters(self, path: str) -> dict[str, int | float | str]:
         """The parameters' values in `path`, numbers as such; none where it does not match."""

@@ -83,11 +83,12 @@ def build_reply(
     vary: str = "",
     drip_s: float = 0.0,
     fault: Fault | None = None,
+    completes: bool = True,
 ) -> Response:
     """The response for `status`, complete: what `headers` and `content` do not say has its default.
 
     A field in `headers` replaces every default of that name. `vary` is a request field that the reply
-    was chosen by. Raises ValueError for a status outside 200 to 599, and for content where there is none.
+    was chosen by. One that `completes` not leaves out what the status's RFC requires and nobody said. Raises ValueError for a status outside 200 to 599, and for content where there is none.
     """
     known = status_for(status)
     if content is not None and content.body and not known.has_body:
@@ -104,7 +105,8 @@ def build_reply(
     if vary:
         defaults.append(("Vary", vary))
     given = {name.lower(): value for name, value in headers}
-    defaults += required_headers(status, len(body), media_type=given.get("content-type", media_type))
+    if completes:
+        defaults += required_headers(status, len(body), media_type=given.get("content-type", media_type))
     kept = [(name, value) for name, value in defaults if name.lower() not in given]
     return Response(status, known.phrase, [*kept, *headers], body, rule=rule, drip_s=drip_s, fault=fault)
 

@@ -46,13 +46,16 @@ from .answers import (
 )
 from .callers import THE_RULE, Caller, Probability, parse_caller, parse_probability
 from .conditions import Condition, Conditions, Difference
+from .dialects import DIALECTS
 from .durations import parse_rule_delay
-from .exceptions import ConfigError
+from .exceptions import ConfigError, did_you_mean
 from .match import Match, parse_match
 from .messages import MISSING, Request
+from .paths import PathTemplate
 from .replies import Content, check_header_name
 from .sequences import Sequence as ReplySequence
 from .sequences import Then
+from .task_table import FAILURE_KEYS, ID, RESULT_KEYS, TASK_KEYS, WEBHOOK_KEYS, TaskTable
 from .templated import TemplatedReply
 from .validation import findings
 
@@ -117,15 +120,15 @@ def _given(info: ValidationInfo, keys: Sequence[str]) -> list[str]:
 
 
 def _sole_action(declared: Any, info: ValidationInfo) -> Any:
-    """One action a rule: a reply, `replies`, `patch` or `passthrough`."""
+    """One action a rule: a reply, `replies`, `task`, `patch` or `passthrough`."""
     if declared == []:
         raise ValueError("expected a list of one or more replies")
     if not declared:
         return declared
     other = [key for key in REPLY_KEYS if key not in _MANNERS]
-    found = _given(info, [*other, "replies", "patch"])
+    found = _given(info, [*other, "replies", "patch", "task"])
     if found:
-        kind = "another" if found[0] in ("replies", "patch") else "a reply"
+        kind = "another" if found[0] in ("replies", "patch", "task") else "a reply"
         raise ValueError(f"a rule has one action, and `{found[0]}` is {kind}")
     if info.field_name != "replies" and (found := _given(info, ("template", "drip", "fault"))):
         raise ValueError(f"a rule has one action, and `{found[0]}` is about a reply")
@@ -190,8 +193,9 @@ if TYPE_CHECKING:
     _When = When | Mapping[str, Any]
     _Step = Step | Mapping[str, Any]
     _Changes = Changes | Mapping[str, Any]
+    _Task = TaskTable | Mapping[str, Any]
 else:
-    _When, _Step, _Changes = When, Step, Changes
+    _When, _Step, _Changes, _Task = When, Step, Changes, TaskTable
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", json_schema_extra=schemas.RULE))
@@ -205,7 +209,8 @@ class Rule(Reply):
     `file`, which are Jinja templates with `template`; alone, `match` gives the canonical 202. `replies` has
     several in turn, each given so many `times`, `then` the "last" again, all in a "loop", or "passthrough".
     Instead, `passthrough` hands the request to the app, and `patch` changes what the app answers
-    (`status`, `headers`, and `json` as a merge patch, RFC 7396).
+    (`status`, `headers`, and `json` as a merge patch, RFC 7396). `task` accepts the request with 202, and
+    answers whoever asks what became of it: `duration`, `dialect`, `monitor`, `result`, `failure`, and so on.
 
     `delay` is a duration such as "200ms", a table with `min` and `max`, or one with `median`, `sigma` and
     `max`; `delay_after` is the same for the app's response; `drip` is how long a body takes on the wire;
@@ -239,6 +244,10 @@ class Rule(Reply):
     patch: Annotated[_Changes | None, AfterValidator(_sole_action)] = key(
         default=None, description="Changes of the response that the app gives."
     )
+    task: Annotated[_Task | None, AfterValidator(_sole_action)] = key(
+        default=None,
+        description="The request is accepted with 202, and what becomes of it can be asked for.",
+    )
     passthrough: Annotated[StrictBool, AfterValidator(_sole_action)] = key(
         default=False, description="The request goes to the app: an exception to a later rule."
     )
@@ -249,7 +258,7 @@ class Rule(Reply):
         default=None, description="How often the rule matches; afterwards it is as if absent."
     )
     count_per: Annotated[
-        Any, checked(_check_caller), _only_with("times", "replies"), WithJsonSchema(schemas.CALLER)
+        Any, checked(_check_caller), _only_with("times", "replies", "task"), WithJsonSchema(schemas.CALLER)
     ] = key(default=None, description="By what requests are counted apart; all together if absent.")
     probability: Annotated[Any, checked(parse_probability), WithJsonSchema(schemas.PROBABILITY)] = key(
         default=None,
@@ -266,6 +275,12 @@ class Rule(Reply):
             reply = step.compiled("") if step.template else None
             if isinstance(reply, TemplatedReply):
                 reply.check_parameters(names)
+        for name in PathTemplate(self.monitor).names if self.task else ():
+            if name not in (*names, "task_id"):
+                hint = f"which is no parameter of the path{did_you_mean(name, names)}"
+                raise ValueError(f"`task.monitor` has `{{{name}}}`, {hint}")
+        if self.task and "task_id" in names:
+            raise ValueError("`{task_id}` is the name of the task's id, and of no parameter of the path")
 
     def __reduce__(self) -> tuple[Callable[..., Rule], tuple[dict[str, Any]]]:
         # As it was declared: what is parsed of it holds closures, which cannot be pickled.
@@ -308,6 +323,14 @@ class Rule(Reply):
         return self.conditions.difference(request) or self.conditions.body_difference(request)
 
     @property
+    def monitor(self) -> str:
+        """The template of the path of a task's status monitor."""
+        if not isinstance(self.task, TaskTable):
+            return ""
+        own = self.matched.template.text.rstrip("/")
+        return self.task.monitor or DIALECTS[self.task.dialect].monitor_path or f"{own}/{ID}"
+
+    @property
     def caller(self) -> Caller:
         """`count_per`, parsed."""
         return THE_RULE if self.count_per is None else parse_caller(self.count_per)
@@ -315,7 +338,7 @@ class Rule(Reply):
     @property
     def steps(self) -> Sequence[Reply]:
         """The replies in turn: those that are declared, or the rule's own; none where the app is asked."""
-        if self.passthrough or self.patch:
+        if self.passthrough or self.patch or self.task:
             return ()
         return self._replies or (self,)
 
@@ -350,6 +373,14 @@ def known_keys(place: tuple[int | str, ...]) -> Sequence[str]:
             return WHEN_KEYS
         case ("patch",):
             return PATCH_KEYS
+        case ("task",):
+            return TASK_KEYS
+        case ("task", "result"):
+            return RESULT_KEYS
+        case ("task", "failure"):
+            return FAILURE_KEYS
+        case ("task", "webhook"):
+            return WEBHOOK_KEYS
         case ("replies", int()):
             return STEP_KEYS
     return ()

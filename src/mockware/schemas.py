@@ -89,6 +89,31 @@ DELAY = {
 }
 DRIP = {"anyOf": [_DURATION, {"type": "null"}]}
 LONGEST_DELAY = _DURATION
+# Longer than anybody waits: the life of a task, which is only ever looked at.
+LONG_DURATION = {"type": "string", "pattern": rf"^[0-9]{{1,9}}{_DECIMALS}(ms|s|m|h){_END}"}
+OPTIONAL_LONG = {"anyOf": [LONG_DURATION, {"type": "null"}]}
+TASK_TIME = {
+    "anyOf": [
+        LONG_DURATION,
+        {
+            "type": "object",
+            "properties": {"min": LONG_DURATION, "max": LONG_DURATION},
+            "required": ["min", "max"],
+            "additionalProperties": False,
+        },
+        {
+            "type": "object",
+            "properties": {
+                "median": LONG_DURATION,
+                "sigma": {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_SIGMA},
+                "max": LONG_DURATION,
+            },
+            "required": ["median", "sigma"],
+            "additionalProperties": False,
+        },
+    ]
+}
+MONITOR = {"type": "string", "pattern": r"^/[^?#]*\{task_id\}[^?#]*" + _END}
 _NAMED_CALLER = f"header:{TOKEN}|cookie:.+|query:.+"
 CALLER = {"type": ["string", "null"], "pattern": f"^(rule|path|{_NAMED_CALLER}){_END}"}
 _SHARE = {"type": "number", "minimum": 0, "maximum": 1}
@@ -159,7 +184,7 @@ def _given(key: str, value: Any) -> dict[str, Any]:
 
 
 # Which keys of a reply go together: one body, where there may be one.
-REPLY: dict[str, Any] = {
+REPLY_BODY: dict[str, Any] = {
     "allOf": [
         {
             "if": _given("status", {"enum": _WITHOUT_BODY}),
@@ -175,6 +200,11 @@ REPLY: dict[str, Any] = {
         },
         {"if": {"required": ["json"]}, "then": {"properties": {"text": _NULL, "file": _NULL}}},
         {"if": _given("text", {"type": "string"}), "then": {"properties": {"file": _NULL}}},
+    ]
+}
+REPLY: dict[str, Any] = {
+    "allOf": [
+        *REPLY_BODY["allOf"],
         {"if": _given("fault", {"enum": ["stall", "empty"]}), "then": {"properties": {"drip": _NULL}}},
     ]
 }
@@ -188,6 +218,7 @@ _NO_REPLY = {
 }
 _NOT_SENT = {"template": {"const": False}, "drip": _NULL, "fault": _NULL}
 _LET_THROUGH = [_given("passthrough", {"const": True}), _given("patch", {"type": "object"})]
+_ACCEPTED = _given("task", {"type": "object"})
 _IN_TURN = _given("replies", {})
 
 # Which keys of a rule go together: one action, and beside it what says something of that.
@@ -196,15 +227,37 @@ RULE: dict[str, Any] = {
         *REPLY["allOf"],
         {
             "if": _IN_TURN,
-            "then": {"properties": {**_NO_REPLY, "patch": _NULL, "passthrough": {"const": False}}},
+            "then": {
+                "properties": {**_NO_REPLY, "patch": _NULL, "task": _NULL, "passthrough": {"const": False}}
+            },
         },
-        {"if": {"anyOf": _LET_THROUGH}, "then": {"properties": {**_NO_REPLY, **_NOT_SENT}}},
+        {"if": {"anyOf": [*_LET_THROUGH, _ACCEPTED]}, "then": {"properties": {**_NO_REPLY, **_NOT_SENT}}},
         {"not": {"allOf": _LET_THROUGH}},
+        {"if": _ACCEPTED, "then": {"properties": {"patch": _NULL, "passthrough": {"const": False}}}},
         {"if": {"not": {"anyOf": _LET_THROUGH}}, "then": {"properties": {"delay_after": _NULL}}},
         {"if": {"not": _IN_TURN}, "then": {"properties": {"then": _NULL}}},
         {
-            "if": {"not": {"anyOf": [_IN_TURN, _given("times", {"type": "integer"})]}},
+            "if": {"not": {"anyOf": [_IN_TURN, _ACCEPTED, _given("times", {"type": "integer"})]}},
             "then": {"properties": {"count_per": _NULL}},
+        },
+    ]
+}
+
+# With `run`, the app's response is the outcome; where the same URL is asked again there is no monitor.
+TASK: dict[str, Any] = {
+    "allOf": [
+        {
+            "if": _given("run", {"type": "string"}),
+            "then": {"properties": {"result": _NULL, "failure": _NULL}},
+            "else": {"properties": {"timeout": _NULL}},
+        },
+        {
+            "if": _given("dialect", {"const": "github"}),
+            "then": {"properties": {"monitor": _NULL, "cancel": {"const": False}}},
+        },
+        {
+            "if": {"not": _given("dialect", {"const": "google"})},
+            "then": {"properties": {"operation_name": _NULL}},
         },
     ]
 }

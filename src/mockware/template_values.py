@@ -16,7 +16,7 @@ from typing import Any
 from uuid import UUID
 
 from .exceptions import MockwareError
-from .messages import Request
+from .messages import MISSING, Request
 
 # Of all parts of one reply together, and of any value on the way. As the longest body that is looked at.
 MAX_OUTPUT_BYTES = 1 << 20
@@ -71,6 +71,10 @@ current_budget: ContextVar[Budget] = ContextVar("mockware.budget")
 class Variables:
     """What the templates of one reply can say: each made when first asked for, the same at every mention."""
 
+    # Of the outcome of a task: its id, and the variables of the request that was accepted.
+    task_id = ""
+    accepted: Variables | None = None
+
     def __init__(
         self, request: Request, path_params: Mapping[str, Any], now_s: float, chance: Callable[[], float]
     ) -> None:
@@ -108,6 +112,10 @@ class Variables:
                 return self._request  # which is only ever asked for one of them
         value = getattr(self._request, name)
         return dict(value) if name == "cookies" else value
+
+    def of_accepted(self, name: str) -> Any:
+        """What the accepted request has under one of `REQUEST_MEMBERS`, or `MISSING` where it is lost."""
+        return MISSING if self.accepted is None else self.accepted.of_request(name)
 
 
 def variables_for(

@@ -43,9 +43,11 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 VARIABLES = ("request", "now", "uuid", "random")
+# What the outcome of a task can say besides: `request` is the one that asks for it.
+TASK_VARIABLES = ("accepted", "task_id")
 REQUEST_MEMBERS = ("path_params", "query", "headers", "cookies", "json", "method", "path")
 LOOP_MEMBERS = _words("index index0 first last length revindex revindex0 previtem nextitem")
-_MEMBERS = {"request": REQUEST_MEMBERS, "loop": LOOP_MEMBERS}
+_MEMBERS = {"request": REQUEST_MEMBERS, "accepted": REQUEST_MEMBERS, "loop": LOOP_MEMBERS}
 _OF_TEXT = frozenset(_words("capitalize e escape lower replace string title trim truncate upper"))
 _OF_NUMBERS = frozenset(("abs", "divisibleby", "even", "odd", "round"))
 _OF_THE_ABSENT = frozenset(("d", "default", "defined", "undefined"))
@@ -228,10 +230,12 @@ _Render = Callable[[Variables, Budget], Any]
 class _Compiler:
     """Looks at every node of a reply's templates, and puts operations of ours where Jinja2 has no hook."""
 
-    def __init__(self, path_names: Collection[str] | None) -> None:
+    def __init__(self, path_names: Collection[str] | None, *, of_task: bool) -> None:
         self._path_names = path_names
+        self._variables = (*VARIABLES, *TASK_VARIABLES) if of_task else VARIABLES
         self._names: dict[str, None] = {}  # in the order in which they are listed
         self.reads: set[str] = set()
+        self.reads_accepted: set[str] = set()
         self.parameters: set[str] = set()
 
     def _fail(self, node: Any, what: str, name: str = "", known: Collection[str] = ()) -> ValueError:
@@ -298,9 +302,9 @@ class _Compiler:
 
     def _declare(self, target: Any) -> None:
         for item in target.items if _name(target) == "Tuple" else [target]:
-            if _name(item) != "Name" or item.name in (*VARIABLES, "loop", "range"):
+            if _name(item) != "Name" or item.name in (*self._variables, "loop", "range"):
                 what = "only a name, or names with commas between, can be given a value"
-                raise self._fail(item, f"{what}, and none of: {', '.join(VARIABLES)}, loop, range")
+                raise self._fail(item, f"{what}, and none of: {', '.join(self._variables)}, loop, range")
             self._names[item.name] = None
 
     def _loop(self, node: Any) -> Any:
@@ -323,6 +327,8 @@ class _Compiler:
                 raise self._fail(node, f"`{owner}` has no {quoted(name)}", name, _MEMBERS[owner])
             if owner == "request":
                 self.reads.add(name)
+            elif owner == "accepted":
+                self.reads_accepted.add(name)
             return node
         if _member_of(node.node) == ("request", "path_params"):
             self.parameters.add(name := node.attr)
@@ -330,8 +336,13 @@ class _Compiler:
                 raise self._fail(node, f"the path has no parameter {quoted(name)}", name, self._path_names)
         return self._inside(node)
 
-    def string(self, source: str, autoescape: bool = False, *, as_json: bool = True) -> _Render:
-        """What renders a string, and raises nothing but TemplateError. Raises ValueError."""
+    def string(self, source: str, autoescape: bool = False, *, as_json: bool = True) -> _Render | None:
+        """What renders a string, and raises nothing but TemplateError; None where there is nothing to render.
+
+        Raises ValueError.
+        """
+        if not is_template(source):
+            return None
         try:
             import jinja2
             from jinja2 import nodes
@@ -340,15 +351,17 @@ class _Compiler:
         # Jinja2 makes all ends of lines alike; a text that has CRLF keeps it.
         newline = "\r\n" if source.count("\r\n") == source.count("\n") > 0 else "\n"
         environment = _environment(autoescape, newline)
-        self._nodes, self._names = nodes, dict.fromkeys(VARIABLES)
+        self._nodes, self._names = nodes, dict.fromkeys(self._variables)
         try:
             tree = environment.parse(source)
             is_value = as_json and [len(getattr(node, "nodes", ())) for node in tree.body] == [1]
             is_value = is_value and _name(tree.body[0].nodes[0]) != "TemplateData"
             reads, self.reads = self.reads, set()
+            reads_accepted, self.reads_accepted = self.reads_accepted, set()
             tree.body = list(map(self._visit, tree.body))
-            names = {node.name for node in tree.find_all(nodes.Name)} & {"now", "uuid", "random"}
+            names = {node.name for node in tree.find_all(nodes.Name)} & {"now", "uuid", "random", "task_id"}
             members, self.reads = self.reads, self.reads | reads
+            of_accepted, self.reads_accepted = self.reads_accepted, self.reads_accepted | reads_accepted
             if is_value:
                 tree.body = [nodes.Assign(nodes.Name("value", "store"), tree.body[0].nodes[0], lineno=1)]
             template = jinja2.Template.from_code(environment, environment.compile(tree), {})
@@ -365,7 +378,10 @@ class _Compiler:
             try:
                 given = {name: getattr(variables, name) for name in names} | {"%chance": variables.chance}
                 request = {name: variables.of_request(name) for name in members}
-                context = template.new_context({**given, "request": request}, shared=True)
+                accepted = {name: variables.of_accepted(name) for name in of_accepted}
+                context = template.new_context(
+                    {**given, "request": request, "accepted": accepted}, shared=True
+                )
                 parts = []
                 for part in template.root_render_func(context):
                     budget.output(len(part.encode(errors="surrogatepass" if as_json else "strict")))
@@ -393,7 +409,7 @@ class _Compiler:
 
     def structure(self, value: Any, place: str = "") -> _Render | None:
         """What makes a JSON value; None where no template is in it, so that it is there already."""
-        if isinstance(value, str) and is_template(value):
+        if isinstance(value, str):
             try:
                 return self.string(value)
             except ValueError as error:
@@ -417,14 +433,23 @@ class _Compiler:
 class Template:
     """A text or a JSON structure, compiled once and rendered for each request.
 
-    `reads` are the members of `request` that it looks at, and `parameters` those of the path that it names.
+    `reads` are the members of `request` that it looks at, `reads_accepted` those of `accepted`, and
+    `parameters` those of the path that it names.
     """
 
     def __init__(
-        self, source: Any, parameters: Collection[str] | None, *, as_json: bool, autoescape: bool
+        self,
+        source: Any,
+        parameters: Collection[str] | None,
+        *,
+        as_json: bool,
+        autoescape: bool,
+        of_task: bool = False,
     ) -> None:
-        self._again = partial(Template, source, parameters, as_json=as_json, autoescape=autoescape)
-        compiler = _Compiler(parameters)
+        self._again = partial(
+            Template, source, parameters, as_json=as_json, autoescape=autoescape, of_task=of_task
+        )
+        compiler = _Compiler(parameters, of_task=of_task)
         try:
             size = len(json.dumps(source, allow_nan=False) if as_json else source.encode())
             copied(source if size <= MAX_OUTPUT_BYTES else None)  # for its depth
@@ -440,6 +465,7 @@ class Template:
             self._render = compiler.string(source, autoescape, as_json=False)
         self._source = source
         self.reads = frozenset(compiler.reads)
+        self.reads_accepted = frozenset(compiler.reads_accepted)
         self.parameters = frozenset(compiler.parameters)
 
     @property
@@ -459,35 +485,44 @@ class Template:
 
 
 def compile_text(
-    source: str, parameters: Collection[str] | None = None, *, autoescape: bool = False
+    source: str,
+    parameters: Collection[str] | None = None,
+    *,
+    autoescape: bool = False,
+    of_task: bool = False,
 ) -> Template:
     """The template of a text. `autoescape` is for HTML and XML: it escapes every value once.
 
-    `parameters` are the names in the path's template; with None, any is taken. Raises ValueError with the
-    line, what is wrong with it, and what is allowed.
+    `of_task`: it can say `task_id` and `accepted`, too. `parameters` are the names in the path's template;
+    with None, any is taken. Raises ValueError with the line, what is wrong with it, and what is allowed.
     """
     known = None if parameters is None else tuple(parameters)
-    return _compiled(source, known, as_json=False, autoescape=autoescape)
+    return _compiled(source, known, as_json=False, autoescape=autoescape, of_task=of_task)
 
 
-def compile_json(value: Any, parameters: Collection[str] | None = None) -> Template:
+def compile_json(value: Any, parameters: Collection[str] | None = None, *, of_task: bool = False) -> Template:
     """The template of a JSON structure: each of its strings may be one, its keys are left alone.
 
     A string that is one expression and nothing else gives the value of that expression, a list or a number
-    for example; any other gives a string. `parameters` and what is raised are those of `compile_text`.
+    for example; any other gives a string. The rest, and what is raised, are as in `compile_text`.
     """
     try:
         text = json.dumps(value, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"no JSON can be made of this: {error}") from None
-    return _compiled(text, None if parameters is None else tuple(parameters), as_json=True)
+    return _compiled(text, None if parameters is None else tuple(parameters), as_json=True, of_task=of_task)
 
 
 # A rule's templates are compiled by the validators of its keys, for its path and for the engine, one rule
 # after the other; Jinja2 takes a millisecond for each.
 @lru_cache(maxsize=64)
 def _compiled(
-    source: str, parameters: tuple[str, ...] | None, *, as_json: bool, autoescape: bool = False
+    source: str,
+    parameters: tuple[str, ...] | None,
+    *,
+    as_json: bool,
+    autoescape: bool = False,
+    of_task: bool = False,
 ) -> Template:
     value = json.loads(source) if as_json else source
-    return Template(value, parameters, as_json=as_json, autoescape=autoescape)
+    return Template(value, parameters, as_json=as_json, autoescape=autoescape, of_task=of_task)

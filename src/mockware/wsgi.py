@@ -12,23 +12,26 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from .bodies import buffer_input, drain_input
+from .captured import Captured
 from .faults import FaultyBody, break_off, flush_headers, sends_nothing
 from .installation import snapshot_for
 from .interfaces import check_interface
 from .logs import log_mock, log_patch, logger
-from .messages import HOP_BY_HOP, BodyNeeded, Passthrough, Request, Response
+from .messages import HOP_BY_HOP, BodyNeeded, Decision, Passthrough, Request, Response, Run
 from .nesting import let_through, let_through_by
 from .questions import StoreNeeded
 from .waiting import Place, too_many_sleepers
+from .wsgi_background import Background
 from .wsgi_patching import patch_wsgi
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
     from .config import RulesArgument
-    from .engine import CompiledRule, Snapshot
+    from .engine import Candidate, Snapshot
     from .questions import Store
 
 
@@ -42,6 +45,7 @@ class WSGIMockMiddleware:
     __slots__ = (
         "__weakref__",
         "_asked_at_once",
+        "_background",
         "_decodes",
         "_find",
         "_heeds_baggage",
@@ -52,8 +56,9 @@ class WSGIMockMiddleware:
 
     app: WSGIApplication
     _asked_at_once: Mapping[str, Response]
+    _background: Background | None
     _decodes: bool
-    _find: Callable[[str], Sequence[CompiledRule] | None]
+    _find: Callable[[str], Sequence[Candidate] | None]
     _heeds_baggage: bool
     _snapshot: Snapshot
     _trigger_keys: tuple[str, str, str] | None
@@ -75,6 +80,7 @@ class WSGIMockMiddleware:
         self = super().__new__(cls)
         self.app = app
         self._snapshot = snapshot
+        self._background = Background() if snapshot.runs_app else None
         self._find = snapshot.find
         self._decodes = not snapshot.only_ascii
         self._asked_at_once = snapshot.at_once
@@ -129,7 +135,7 @@ class WSGIMockMiddleware:
         environ: WSGIEnvironment,
         start_response: StartResponse,
         path: str,
-        candidates: Sequence[CompiledRule] | None,
+        candidates: Sequence[Candidate] | None,
     ) -> Iterable[bytes]:
         """Decides with the whole request at hand."""
         if not self._decodes:
@@ -140,8 +146,9 @@ class WSGIMockMiddleware:
         if isinstance(decision, BodyNeeded):
             buffer_input(request, environ)
             decision = self._snapshot.decide(request, candidates or (), resume=decision, outer=outer)
-        while isinstance(decision, StoreNeeded):
-            decision = decision.settle(decision.question.put_to(self._snapshot.store))
+        decision = self._settled(decision)
+        if isinstance(decision, Run):
+            decision = self._run(decision, environ, request)
         if isinstance(decision, Response):
             # Once only: a second read waits for ever on a server whose input is the bare socket.
             drain_input(environ)
@@ -160,6 +167,28 @@ class WSGIMockMiddleware:
                 app = partial(patch_wsgi, decision.patch, app)
         with let_through(environ.get("wsgi.input"), by=self._snapshot):
             return app(environ, start_response)
+
+    def _run(self, run: Run, environ: WSGIEnvironment, request: Request) -> Response:
+        """Hands the request to the app behind its client's back, and says what the client gets."""
+
+        def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+            with let_through(environ.get("wsgi.input"), by=self._snapshot):
+                return self.app(environ, start_response)
+
+        def done(captured: Captured) -> None:
+            self._settled(run.finish(captured))
+
+        if self._background is None:
+            return run.too_many
+        body = request.body or b""
+        started = self._background.start(app, environ, body, done, timeout_s=run.timeout_s)
+        return run.response if started else run.too_many.to(request.method)
+
+    def _settled(self, decision: Decision) -> Decision:
+        """What is decided when the store has answered all that there is to ask."""
+        while isinstance(decision, StoreNeeded):
+            decision = decision.settle(decision.question.put_to(self._snapshot.store))
+        return decision
 
 
 def _waited(decision: Passthrough, request: Request) -> Response | None:
@@ -242,6 +271,19 @@ class _EnvironRequest(Request):
         value = self._environ.get(_environ_key(name))
         # Servers give these two as empty strings where the request has none (PEP 3333).
         return None if value == "" and name in ("content-type", "content-length") else value
+
+    def fields(self) -> dict[str, str]:
+        names = [key[5:] for key in self._environ if key.startswith("HTTP_")]
+        names = [name.lower().replace("_", "-") for name in (*names, "CONTENT_TYPE", "CONTENT_LENGTH")]
+        return {name: value for name in names if (value := self.header(name)) is not None}
+
+    @property
+    def scheme(self) -> str:  # type: ignore[override]
+        return str(self._environ.get("wsgi.url_scheme", "http"))
+
+    @property
+    def mount(self) -> str:  # type: ignore[override]
+        return quote(self._environ.get("SCRIPT_NAME", "").encode("latin-1"), safe="/")
 
 
 def _decoded(path: str) -> str:
