@@ -48,6 +48,7 @@ FLOORS = {
     "asgi_background": 2,
     "deliveries": 2,
     "dialects": 2,
+    "deliveries": 2,
     "index": 2,
     "match": 2,
     "memory_store": 2,

@@ -1,12 +1,15 @@
 """A store that may fail, and this process's memory in its place for as long as it does.
 
-Law: counting here raises nothing, and nobody waits longer than `MAX_WAIT_S` for it. The primary store is
+Law: asking here raises nothing, and nobody waits longer than `MAX_WAIT_S` for it. The primary store is
 touched by the crew alone, by as many threads at once as it has use for and the probe among them, so that
 whatever hangs cannot pile up. Whoever is asked, a question has one answer, and the memory is told what
-the primary answered: when the primary goes away, this process goes on from there.
+the primary answered: when the primary goes away, this process goes on from there. What is written meanwhile
+is written to the primary before it counts as back.
 
 Doubts: a primary with more to do than it can in `MAX_WAIT_S` counts as away, and a crew whose threads all
 hang for ever never comes back. A primary has to bound its own waiting, then, and to mend itself after a fork.
+Two processes that are alone may both write what is `only_new`: the first to come back has the last word. What
+is still owed to the primary when the process ends is lost.
 """
 
 from __future__ import annotations
@@ -20,13 +23,15 @@ from enum import Enum
 from logging import ERROR, WARNING
 from queue import Empty, SimpleQueue
 from threading import Event, RLock, Thread
-from typing import cast
+from typing import Any, cast
 from weakref import WeakSet, finalize, ref
 
-from .counters import Count, Counter, Store
+from .counters import Count, Counter
 from .exceptions import StoreError
 from .logs import logger
 from .memory_store import MemoryStore
+from .owed import Owed, written
+from .questions import Counting, Listing, Question, Reading, Record, Store, Writing, refuse_long
 
 # A pause that a person takes for a slow page rather than for a broken one; a store in the same network
 # answers in a hundredth of it.
@@ -39,6 +44,10 @@ RETRY_S = 1.0
 # hashes, so this is none of them.
 _PROBE = (Counter("probe"),)
 
+# Of how many keys the order is known while questions overlap. Under a load that never pauses they would grow
+# without end; to forget them early is to let one late answer of thousands have the last word.
+_MAX_OVERLAPPED = 10_000
+
 # One for all stores of the process, so that a fork has one to wait for: whatever it guards (the memories,
 # too) is whole in the child. Nothing waits while holding it. It is reentrant for the sake of signal
 # handlers that count or fork.
@@ -47,10 +56,11 @@ _stores: WeakSet[FallbackStore] = WeakSet()
 
 
 class FallbackStore:
-    """Counts in `primary`, and in memory while that is away; comes back by itself.
+    """Asks `primary`, and memory while that is away; comes back by itself.
 
     Whoever can wait for a future calls `begin`, waits for it for at most `MAX_WAIT_S` and calls `end`, with
-    whatever has become of the future; `count` does all three. `clock` (s) is for how long things take.
+    whatever has become of the future; `ask` does all three. `clock` (s) is for how long things take. A record
+    that is too long is the caller's bug, and the one thing that is raised: ValueError.
     """
 
     def __init__(self, primary: Store, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -66,44 +76,69 @@ class FallbackStore:
         self._spell = 0
         # Answers to questions that were inside the primary together come in any order. `_seen` keeps the
         # highest count of each key until nobody is inside, lest an earlier answer have the last word.
+        # Neither does what was read have it over what was written meanwhile: `_written` has those keys.
         self._inside = 0
         self._seen: dict[str, int] = {}
+        self._written: set[str] = set()
+        self._owed = Owed()
         self._bugs: set[type[Exception]] = set()
         with _lock:
             _stores.add(self)
 
     def count(self, counters: Sequence[Counter]) -> Count | None:
-        """Counts once, within `MAX_WAIT_S`; raises nothing."""
-        future = self.begin(counters)
+        """Counts once, within `MAX_WAIT_S`."""
+        counted: Count | None = self.ask(Counting(tuple(counters)))
+        return counted
+
+    def write(self, records: Sequence[Record]) -> tuple[bytes | None, ...]:
+        """Writes, within `MAX_WAIT_S`; what is written to memory alone is owed to the primary."""
+        befores: tuple[bytes | None, ...] = self.ask(Writing(tuple(records)))
+        return befores
+
+    def read(self, keys: Sequence[str]) -> tuple[bytes | None, ...]:
+        """The values under these keys, within `MAX_WAIT_S`."""
+        values: tuple[bytes | None, ...] = self.ask(Reading(tuple(keys)))
+        return values
+
+    def list(self, shelf: str, after: str, limit: int) -> tuple[tuple[str, bytes], ...]:
+        """What is on a shelf, within `MAX_WAIT_S`; of memory's, while the primary is away."""
+        found: tuple[tuple[str, bytes], ...] = self.ask(Listing(shelf, after, limit))
+        return found
+
+    def ask(self, question: Question) -> Any:
+        """The answer to the question, within `MAX_WAIT_S`."""
+        future = self.begin(question)
         with suppress(TimeoutError):
             return future.result(MAX_WAIT_S)
-        return self.end(future, counters)
+        return self.end(future)
 
-    def begin(self, counters: Sequence[Counter]) -> Future[Count | None]:
-        """Starts to count; finished already while the store is away. Never fails, but can be cancelled."""
-        question = _Question(counters)
+    def begin(self, question: Question) -> Future[Any]:
+        """Starts to ask; finished already while the store is away. Never fails, but can be cancelled."""
+        if isinstance(question, Writing):
+            refuse_long(question.records)
+        asked = _Asked(question)
         with _lock:
             if self._away_since is None:
-                question.spell = self._spell
+                asked.spell = self._spell
                 if self._crew is None:
                     self._crew = _Crew(self, self._primary)
-                self._crew.take(question)
-                return question
+                self._crew.take(asked)
+                return asked
             if self._crew is not None:
                 self._crew.man()  # the probe may not have got a thread yet
-            self._count_here(question)
-        question.set_result(question.counted)
-        return question
+            self._answer_here(asked)
+        asked.set_result(asked.answer)
+        return asked
 
-    def end(self, future: Future[Count | None], counters: Sequence[Counter]) -> Count | None:
-        """What was counted in `future`, which `begin` gave for `counters`; never waits, raises nothing.
+    def end(self, future: Future[Any]) -> Any:
+        """The answer to what `begin` gave this `future` for; never waits, raises nothing.
 
         One that is not finished (or was cancelled, as `asyncio.wait_for` does) says that the store is away.
         """
-        question = cast("_Question", future)
-        if not question.settled:
-            self._fail(question, f"no answer within {MAX_WAIT_S * 1000:g} ms")
-        return question.counted
+        asked = cast("_Asked", future)
+        if not asked.settled:
+            self._fail(asked, f"no answer within {MAX_WAIT_S * 1000:g} ms")
+        return asked.answer
 
     def close(self) -> None:
         """Lets go of the threads and closes the primary, or leaves that to a thread that hangs there yet."""
@@ -111,8 +146,8 @@ class FallbackStore:
             crew, self._crew = self._crew, None
             waiting = self._drain(crew)
             self._begin_anew()
-        for question in waiting:
-            question.set_result(question.counted)
+        for asked in waiting:
+            asked.set_result(asked.answer)
         if crew is None:
             _close(self._primary)
         else:
@@ -121,37 +156,38 @@ class FallbackStore:
 
     # In the crew's threads
 
-    def _ask(self, question: _Question, crew: _Crew) -> None:
-        if not question.set_running_or_notify_cancel():
+    def _ask(self, asked: _Asked, crew: _Crew) -> None:
+        if not asked.set_running_or_notify_cancel():
             with _lock:
                 crew.free()
             return
         with _lock:
-            current = question.spell == self._spell
+            current = asked.spell == self._spell
             if current:
                 self._inside += 1
             else:
                 crew.free()
-                self._count_here(question)
+                self._answer_here(asked)
         if not current:
-            question.set_result(question.counted)
+            asked.set_result(asked.answer)
             return
         try:
-            counted = self._primary.count(question.counters)
+            if self._owed:  # since it was closed, or by a question of an earlier spell
+                self._pay(crew)
+            answer = asked.question.put_to(self._primary)
+            with _lock:
+                if asked.spell == self._spell:
+                    self._inside -= 1
+                    self._note(asked.question, answer)
+                    asked.settle(answer)
+                else:
+                    self._answer_here(asked)
+                crew.free()
         except Exception as error:  # noqa: BLE001 - a bug in a store is no reason to answer 500
             with _lock:
                 crew.free()
-            self._fail(question, error)
-        else:
-            with _lock:
-                crew.free()
-                if question.spell == self._spell:
-                    self._inside -= 1
-                    self._note(question.counters, counted)
-                    question.settle(counted)
-                else:
-                    self._count_here(question)
-        question.set_result(question.counted)
+            self._fail(asked, error)
+        asked.set_result(asked.answer)
 
     def _probe(self, crew: _Crew) -> bool:
         """Whether this was the last probe that is needed."""
@@ -162,27 +198,66 @@ class FallbackStore:
             self._primary.count(_PROBE)
             began_s = self._clock()
             self._primary.count(_PROBE)
-            now_s = self._clock()
+            if self._clock() - began_s > MAX_WAIT_S:
+                return False
+            # Until nothing was written while paying.
+            while not self._is_back(crew):
+                self._pay(crew)
         except Exception:  # noqa: BLE001 - said already when the store went away
             return False
-        if now_s - began_s > MAX_WAIT_S:
-            return False
+        return True
+
+    def _is_back(self, crew: _Crew) -> bool:
+        """Says so, unless something is owed yet; whoever has no crew any more, or another, needs no probe."""
         with _lock:
             if self._crew is not crew or self._away_since is None:
                 return True
-            away_s = now_s - self._away_since
+            if self._owed:
+                return False
+            away_s = self._clock() - self._away_since
             self._away_since = None
+            lost, self._owed.lost = self._owed.lost, 0
             crew.free()
-        logger.warning("the store %s is back after %.1f s: counts are kept there again", self.name, away_s)
+        but = f", but for {lost} records that could not be kept for it" if lost else ""
+        told = "the store %s is back after %.1f s: counts are kept there again%s"
+        logger.warning(told, self.name, away_s, but)
         return True
+
+    def _pay(self, crew: _Crew) -> None:
+        """Writes to the primary what it is owed, oldest first; raises what the primary raises."""
+        while True:
+            with _lock:
+                if self._crew is not crew or not self._owed:
+                    return
+                writing = self._owed.pop()
+                then_s, records = writing
+                spent_s = self._clock() - then_s
+            due = [
+                record if record.value is None else record._replace(ttl_s=record.ttl_s - spent_s)
+                for record in records
+                if record.value is None or record.ttl_s > spent_s
+            ]
+            try:
+                befores = self._primary.write(due) if due else ()
+            except StoreError:
+                with _lock:
+                    self._owed.put_back(writing)
+                raise
+            except Exception:
+                # A bug that this very record may bring about, and will again.
+                with _lock:
+                    self._owed.lost += len(records)
+                raise
+            with _lock:
+                self._note_refusal(due, befores)
 
     # In anybody's thread
 
-    def _fail(self, question: _Question, error: Exception | str) -> None:
-        """Answers `question` from memory and, if nobody has yet, declares the store away."""
+    def _fail(self, asked: _Asked, error: Exception | str) -> None:
+        """Answers from memory and, if nobody has yet, declares the store away."""
         with _lock:
-            self._count_here(question)
-            if question.spell != self._spell:
+            self._answer_here(asked)
+            if asked.spell != self._spell:
                 return
             crew = self._crew
             waiting = self._drain(crew)
@@ -192,7 +267,7 @@ class FallbackStore:
         # Before anybody's answer and before any probe, so that the lines are in the order of what happened.
         self._log_away(error)
         for other in waiting:
-            other.set_result(other.counted)
+            other.set_result(other.answer)
         with _lock:
             if crew is not None and spell == self._spell:
                 crew.take(_Order.PROBE)
@@ -211,7 +286,8 @@ class FallbackStore:
         logger.log(
             ERROR if bug else WARNING,
             "the store %s is away (%.512a): until it is back, counts are kept in the memory of this process "
-            "alone, and a rule's `times` may be exceeded by what each process counts by itself meanwhile",
+            "alone, and a rule's `times` may be exceeded by what each process counts by itself meanwhile; "
+            "tasks accepted meanwhile are known to this process alone until then",
             self.name,
             reason,
             exc_info=bug,
@@ -219,41 +295,60 @@ class FallbackStore:
 
     # While holding the lock
 
-    def _count_here(self, question: _Question) -> None:
-        if not question.settled:
-            question.settle(self._memory.count(question.counters))
+    def _answer_here(self, asked: _Asked) -> None:
+        if not asked.settled:
+            question = asked.question
+            answer: Any = question.put_to(self._memory)
+            if isinstance(question, Writing):
+                self._owed.add(written(question.records, answer), self._clock())
+            asked.settle(answer)
 
-    def _drain(self, crew: _Crew | None) -> list[_Question]:
-        """The questions that waited for a thread, answered from memory; their futures are yet to be told."""
+    def _drain(self, crew: _Crew | None) -> Sequence[_Asked]:
+        """Who waited for a thread, answered from memory; their futures are yet to be told."""
         waiting = [
-            question
-            for question in (crew.drain() if crew is not None else ())
-            if question.set_running_or_notify_cancel()
+            asked
+            for asked in (crew.drain() if crew is not None else ())
+            if asked.set_running_or_notify_cancel()
         ]
-        for question in waiting:
-            self._count_here(question)
+        for asked in waiting:
+            self._answer_here(asked)
         return waiting
 
     def _begin_anew(self) -> None:
         self._spell += 1
         self._away_since = None
         self._inside = 0
+        self._forget_order()
+
+    def _forget_order(self) -> None:
         self._seen.clear()
+        self._written.clear()
 
     def _forked(self) -> None:
-        """Threads do not survive a fork, nor need an outage: the child's first count finds out."""
+        """Threads do not survive a fork, nor need an outage: the child's first question finds out."""
         self._crew = None
+        self._owed = Owed()  # it is the parent's to pay
         self._begin_anew()
 
-    def _note(self, counters: Sequence[Counter], counted: Count | None) -> None:
+    def _note(self, question: Question, answer: Any) -> None:
+        if isinstance(question, Counting):
+            self._note_count(question.counters, answer)
+        elif isinstance(question, Writing):
+            self._note_writing(question.records, answer)
+        elif isinstance(question, Reading):
+            for key, value in zip(question.keys, answer, strict=True):
+                if key not in self._written:
+                    self._memory.note_record(key, value)
+        if not self._inside or len(self._seen) + len(self._written) > _MAX_OVERLAPPED:
+            self._forget_order()
+
+    def _note_count(self, counters: Sequence[Counter], counted: Count | None) -> None:
         # Those that were passed by stand at their limits, and all of them where nothing was counted.
         for key, limit in counters if counted is None else counters[: counted.at]:
             if limit is not None:
                 self._note_one(key, limit)
         if counted is not None:
             self._note_one(counters[counted.at].key, counted.before + 1)
-        if not self._inside:
-            self._seen.clear()
 
     def _note_one(self, key: str, count: int) -> None:
         if count >= self._seen.get(key, 0):
@@ -261,20 +356,33 @@ class FallbackStore:
             if self._inside:
                 self._seen[key] = count
 
+    def _note_writing(self, records: Sequence[Record], befores: Sequence[bytes | None]) -> None:
+        done = written(records, befores)
+        self._memory.write([record._replace(only_new=False) for record in done])
+        self._note_refusal(records, befores)
+        if self._inside:
+            self._written.update(record.key for record in records[: len(done) + 1])
 
-class _Question(Future[Count | None]):
-    """One count that is asked for; `counted` is the answer from when it is `settled`."""
+    def _note_refusal(self, records: Sequence[Record], befores: Sequence[bytes | None]) -> None:
+        """What was there already, where a writing has ended at it."""
+        at = len(written(records, befores))
+        if at < len(records):
+            self._memory.note_record(records[at].key, befores[at])
+
+
+class _Asked(Future[Any]):
+    """A question that is asked; `answer` is the answer from when it is `settled`."""
 
     spell = -1
 
-    def __init__(self, counters: Sequence[Counter]) -> None:
+    def __init__(self, question: Question) -> None:
         super().__init__()
-        self.counters = counters
+        self.question = question
         self.settled = False
-        self.counted: Count | None = None
+        self.answer: Any = None
 
-    def settle(self, counted: Count | None) -> None:
-        self.counted = counted
+    def settle(self, answer: Any) -> None:
+        self.answer = answer
         self.settled = True  # last, for `end` looks at it without the lock
 
 
@@ -294,7 +402,7 @@ class _Crew:
     def __init__(self, store: FallbackStore, primary: Store) -> None:
         self.closed = Event()
         self._primary = primary
-        self._jobs: SimpleQueue[_Question | _Order] = SimpleQueue()
+        self._jobs: SimpleQueue[_Asked | _Order] = SimpleQueue()
         self._places = primary.threads  # for threads that may still be made
         self._spare = 0  # threads without a job, less jobs without a thread
         self._store = ref(store)
@@ -303,7 +411,7 @@ class _Crew:
 
     # While holding the lock
 
-    def take(self, job: _Question | _Order) -> None:
+    def take(self, job: _Asked | _Order) -> None:
         self._jobs.put(job)
         self._spare -= 1
         self.man()
@@ -321,14 +429,14 @@ class _Crew:
         """Says that a thread is done with its job."""
         self._spare += 1
 
-    def drain(self) -> list[_Question]:
+    def drain(self) -> list[_Asked]:
         """Takes back every question that no thread has begun with."""
         waiting = []
         with suppress(Empty):
             while True:
                 job = self._jobs.get_nowait()
                 self._spare += 1
-                if isinstance(job, _Question):
+                if isinstance(job, _Asked):
                     waiting.append(job)
         return waiting
 
@@ -337,7 +445,7 @@ class _Crew:
     def _work(self) -> None:
         wait_s: float | None = None
         while True:
-            job: _Question | _Order | None
+            job: _Asked | _Order | None
             try:
                 job = self._jobs.get(timeout=wait_s)
             except Empty:

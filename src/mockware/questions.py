@@ -22,9 +22,10 @@ MAX_RECORD_BYTES = 1024 * 1024 + 128 * 1024
 class Record(NamedTuple):
     """Something to keep under `key` for `ttl_s` seconds; `value` None takes away what is there.
 
-    A key is printable ASCII without blanks, at most 120 characters. One that is `only_new` is not written
-    where there is a value already, and neither is anything that follows it in the same writing. On a `shelf`,
-    records are found again without their keys, in the order of these.
+    A key is printable ASCII without blanks, at most 120 characters; one that is counted is another, whatever
+    it is called. One that is `only_new` is not written where there is a value already, and neither is
+    anything that follows it in the same writing. On a `shelf`, records are found again without their keys, in
+    the order of these; whoever writes a key again, or takes it away, names the same shelf.
     """
 
     key: str
@@ -32,6 +33,13 @@ class Record(NamedTuple):
     ttl_s: float
     only_new: bool = False
     shelf: str = ""
+
+
+def refuse_long(records: Sequence[Record]) -> None:
+    """Raises ValueError for a record longer than `MAX_RECORD_BYTES`: whoever writes one has a bug."""
+    for record in records:
+        if record.value is not None and len(record.value) > MAX_RECORD_BYTES:
+            raise ValueError(f"a record of {len(record.value)} bytes; allowed: {MAX_RECORD_BYTES}")
 
 
 class Counting(NamedTuple):
@@ -76,7 +84,7 @@ Question: TypeAlias = Counting | Writing | Reading | Listing
 
 
 class StoreNeeded(NamedTuple):
-    """What becomes of a request hangs on an answer: ask a store, then settle it, until there is a decision."""
+    """What becomes of a request hangs on an answer: ask a store, then settle it, until it is decided."""
 
     question: Question
     settle: Callable[[Any], Decision]

@@ -1,9 +1,9 @@
-"""Counts in a SQLite file: for the several worker processes of one host.
+"""Counts and records in a SQLite file: for the several worker processes of one host.
 
-Law: one count is one transaction, which holds SQLite's write lock from before the first look until after
-the last write, so that counts are exact among processes. A file that is not ours is not written to. After any
-error, and when the path has come to mean another file, the connection is given up for a new one. Counts
-need not outlive a power cut: nothing waits for the disk.
+Law: a count or a writing is one transaction, which holds SQLite's write lock from before the first look until
+after the last write, so that it is exact among processes; to read or list is one statement, which sees one
+state. A file that is not ours is not written to. After any error, and when the path has come to mean another
+file, the connection is given up for a new one. Nothing need outlive a power cut: nothing waits for the disk.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, TypeVar
 
 from .counters import COUNTER_TTL_S, Count, Counter
 from .exceptions import StoreError, quoted
+from .questions import Record
 
-# How long a count waits for its turn, among threads and among processes. A request waits at most a quarter
-# of a second for its store, and the count itself needs a part of that.
+# How long a question waits for its turn, among threads and among processes. A request waits at most a quarter
+# of a second for its store, and the question itself needs a part of that.
 MAX_LOCKED_S = 0.2
 # Between two tries for the lock: a transaction holds it for some 50 microseconds. SQLite's own handler
 # sleeps for up to 100 ms, which starves whoever has waited longest while others come and go.
@@ -31,15 +33,21 @@ _MIN_PAUSE_S, _MAX_PAUSE_S = 0.0002, 0.002
 # A row takes 170 bytes with its place in the index, measured: 43 MB at the most. Counting the rows and
 # removing some takes 25 ms then, once in `PURGE_EVERY` counts: a small part of what another count may wait.
 MAX_COUNTERS = 250_000
-# How often rows are removed. Each count adds one row at most, so that removing up to twice as many keeps up,
-# and takes milliseconds.
+# As many as a process keeps in memory. Beyond the bound, those that were written first go first.
+MAX_RECORDS = 100_000
+# The whole file: half of the smallest /tmp that is given away (512 MB, on AWS Lambda). SQLite knows how much
+# is in use without looking at any row.
+MAX_FILE_BYTES = 256 * 1024 * 1024
+# How often rows are removed: once in so many rows that were added, at most, by this process, and whenever it
+# has written so much. Removing up to twice as many keeps up, and takes milliseconds.
 PURGE_EVERY = 1000
 _MAX_PURGED = 2 * PURGE_EVERY
+_PURGE_EVERY_BYTES = 16 * 1024 * 1024
 # A fork waits for the count that another thread is in the middle of, which is over long before this.
 _MAX_FORK_WAIT_S = 1.0
 # https://www.sqlite.org/pragma.html#pragma_application_id: "mock" in ASCII.
 APPLICATION_ID = 0x6D6F636B
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _SCHEMA = (
     # Whole seconds, rounded up: so a busy counter moves within the index once a second, not at each count.
@@ -47,6 +55,12 @@ _SCHEMA = (
         key TEXT PRIMARY KEY, count INTEGER NOT NULL, expires_at INTEGER NOT NULL
     ) WITHOUT ROWID""",
     "CREATE INDEX counters_by_end ON counters (expires_at)",
+    # With a rowid, which grows with each writing: REPLACE gives another.
+    """CREATE TABLE records (
+        key TEXT PRIMARY KEY NOT NULL, value BLOB NOT NULL, expires_at REAL NOT NULL, shelf TEXT NOT NULL
+    )""",
+    "CREATE INDEX records_by_end ON records (expires_at)",
+    "CREATE INDEX records_by_shelf ON records (shelf, key)",
     f"PRAGMA application_id = {APPLICATION_ID}",
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
@@ -58,14 +72,29 @@ _PURGE = """
 DELETE FROM counters WHERE key IN (
     SELECT key FROM counters WHERE expires_at <= ? ORDER BY expires_at LIMIT ?
 )"""
+_LOOK_UP = "SELECT value, expires_at FROM records WHERE key = ?"
+_READ = "SELECT key, value FROM records WHERE expires_at > ? AND key IN ({})"
+_LIST = """
+SELECT key, value FROM records
+WHERE shelf = ? AND key > ? AND expires_at > ? ORDER BY key LIMIT ?"""
+_WRITE = "REPLACE INTO records (key, value, expires_at, shelf) VALUES (?, ?, ?, ?)"
+_TAKE_AWAY = "DELETE FROM records WHERE key = ?"
+_PURGE_EXPIRED = """
+DELETE FROM records WHERE rowid IN (
+    SELECT rowid FROM records WHERE expires_at <= ? ORDER BY expires_at LIMIT ?
+)"""
+_OLDEST = "SELECT rowid, length(value) FROM records ORDER BY rowid LIMIT ?"
+_PURGE_OLDEST = "DELETE FROM records WHERE rowid <= ?"
 
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+_Answer = TypeVar("_Answer")
 
 _stores: weakref.WeakSet[SQLiteStore] = weakref.WeakSet()
 
 
 class SQLiteStore:
-    """Counts in the SQLite database at `path`, which is made at the first count; its folder is not.
+    """Counts and keeps in the SQLite database at `path`, made at the first question; its folder is not.
 
     The processes that share it must run on one host: SQLite's locks do not reach over a network.
     """
@@ -79,13 +108,13 @@ class SQLiteStore:
                 " (`memory:` is the store without a file)"
             )
         self.name = f"sqlite:{path}"
-        # Whoever changes the working directory later, as daemons do, still counts in the same file.
+        # Whoever changes the working directory later, as daemons do, still means the same file.
         self._path = str(Path(path).absolute())
         self._clock = clock
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
-        self._until_purge = 0
+        self._until_purge = self._bytes_until_purge = 0
         _stores.add(self)
 
     def count(self, counters: Sequence[Counter]) -> Count | None:
@@ -95,22 +124,35 @@ class SQLiteStore:
         """
         if not counters:
             return None
-        deadline = time.monotonic() + MAX_LOCKED_S
-        if not self._lock.acquire(timeout=MAX_LOCKED_S):
-            raise StoreError(f"{self.name}: other threads have been counting for {MAX_LOCKED_S} s")
-        try:
-            return self._count(counters, deadline)
-        except (sqlite3.Error, OSError) as error:
-            self._close()
-            raise StoreError(f"{self.name}: {_said(error)}") from error
-        except BaseException:
-            self._close()  # an interrupt may have come in the middle of the transaction
-            raise
-        finally:
-            self._lock.release()
+        return self._changed(lambda connection, now: _counted(connection, counters, now))
+
+    def write(self, records: Sequence[Record]) -> tuple[bytes | None, ...]:
+        """Writes in order, until one that is `only_new` is there already; gives what was there before.
+
+        Raises StoreError, and has written nothing then.
+        """
+        if not records:
+            return ()
+        size = sum(len(record.value or b"") for record in records)
+        return self._changed(lambda connection, now: _written(connection, records, now), len(records), size)
+
+    def read(self, keys: Sequence[str]) -> tuple[bytes | None, ...]:
+        """The values under these keys, None where there is none or its time is over. Raises StoreError."""
+        if not keys:
+            return ()
+        query = _READ.format(", ".join("?" * len(keys)))
+        values = dict(self._found(query, self._clock(), *keys))
+        return tuple(values.get(key) for key in keys)
+
+    def list(self, shelf: str, after: str, limit: int) -> tuple[tuple[str, bytes], ...]:
+        """The keys and values on `shelf` whose keys are greater than `after`, in order, at most `limit`.
+
+        Raises StoreError.
+        """
+        return tuple(self._found(_LIST, shelf, after, self._clock(), max(limit, 0)))
 
     def close(self) -> None:
-        """Closes the file; a count after that opens it again."""
+        """Closes the file; a question after that opens it again."""
         with self._lock:
             self._close()
 
@@ -119,20 +161,49 @@ class SQLiteStore:
         if getattr(self, "_connection", None) is not None:
             self._close()
 
-    def _count(self, counters: Sequence[Counter], deadline: float) -> Count | None:
-        connection = self._connection
-        # A microsecond, for which two processes never count in two files: one deleted, one new.
-        if connection is None or self._identity() != self._file:
-            connection = self._open(deadline)
-        _execute(connection, "BEGIN IMMEDIATE", deadline)
-        now = self._clock()
-        if self._until_purge <= 0:
-            _purge(connection, now)
-            self._until_purge = PURGE_EVERY
-        self._until_purge -= 1
-        counted = _counted(connection, counters, now)
-        _execute(connection, "COMMIT", deadline)
-        return counted
+    def _changed(
+        self, change: Callable[[sqlite3.Connection, float], _Answer], rows: int = 1, size: int = 0
+    ) -> _Answer:
+        """What `change` answers, in a transaction in which it adds so many rows and bytes at most."""
+
+        def transact(connection: sqlite3.Connection, deadline: float) -> _Answer:
+            _execute(connection, "BEGIN IMMEDIATE", deadline)
+            now = self._clock()
+            if self._until_purge <= 0 or self._bytes_until_purge <= 0:
+                _purge(connection, now)
+                self._until_purge, self._bytes_until_purge = PURGE_EVERY, _PURGE_EVERY_BYTES
+            self._until_purge -= rows
+            self._bytes_until_purge -= size
+            answer = change(connection, now)
+            _execute(connection, "COMMIT", deadline)
+            return answer
+
+        return self._in_turn(transact)
+
+    def _found(self, query: str, *values: Any) -> Sequence[tuple[str, bytes]]:
+        def ask(connection: sqlite3.Connection, deadline: float) -> Sequence[tuple[str, bytes]]:
+            return _execute(connection, query, deadline, values).fetchall()
+
+        return self._in_turn(ask)
+
+    def _in_turn(self, ask: Callable[[sqlite3.Connection, float], _Answer]) -> _Answer:
+        deadline = time.monotonic() + MAX_LOCKED_S
+        if not self._lock.acquire(timeout=MAX_LOCKED_S):
+            raise StoreError(f"{self.name}: other threads have been asking for {MAX_LOCKED_S} s")
+        try:
+            connection = self._connection
+            # A microsecond, for which two processes never ask two files: one deleted, one new.
+            if connection is None or self._identity() != self._file:
+                connection = self._open(deadline)
+            return ask(connection, deadline)
+        except (sqlite3.Error, OSError) as error:
+            self._close()
+            raise StoreError(f"{self.name}: {_said(error)}") from error
+        except BaseException:
+            self._close()  # an interrupt may have come in the middle of the transaction
+            raise
+        finally:
+            self._lock.release()
 
     def _open(self, deadline: float) -> sqlite3.Connection:
         """Opens the file, and knows that it is the one which the path means."""
@@ -161,7 +232,7 @@ class SQLiteStore:
             raise StoreError(f"{self.name}: this is the database of another program; give a path of its own")
         elif mark[1] != SCHEMA_VERSION:
             raise StoreError(
-                f"{self.name}: its counters are of version {mark[1]}, this mockware reads {SCHEMA_VERSION};"
+                f"{self.name}: its tables are of version {mark[1]}, this mockware reads {SCHEMA_VERSION};"
                 " delete the file, or give another path"
             )
         _execute(connection, "COMMIT", deadline)
@@ -188,16 +259,16 @@ class SQLiteStore:
             self._connection = None
 
 
-def _execute(connection: sqlite3.Connection, statement: str, deadline: float) -> None:
+def _execute(
+    connection: sqlite3.Connection, statement: str, deadline: float, values: Sequence[Any] = ()
+) -> sqlite3.Cursor:
     """Executes what may have to wait for other processes."""
     while True:
         try:
-            connection.execute(statement)
+            return connection.execute(statement, values)
         except sqlite3.OperationalError as error:
             if not _is_busy(error) or time.monotonic() > deadline:
                 raise
-        else:
-            return
         time.sleep(random.uniform(_MIN_PAUSE_S, _MAX_PAUSE_S))  # noqa: S311 - only so that two do not keep step
 
 
@@ -237,11 +308,39 @@ def _counted(connection: sqlite3.Connection, counters: Sequence[Counter], now: f
     return None
 
 
+def _written(
+    connection: sqlite3.Connection, records: Sequence[Record], now: float
+) -> tuple[bytes | None, ...]:
+    befores: list[bytes | None] = [None] * len(records)
+    for at, (key, value, ttl_s, only_new, shelf) in enumerate(records):
+        before, expires_at = connection.execute(_LOOK_UP, (key,)).fetchone() or (None, now)
+        if expires_at > now:
+            befores[at] = before
+            if only_new:
+                break
+        if value is not None:
+            connection.execute(_WRITE, (key, value, now + ttl_s, shelf))
+        elif before is not None:
+            connection.execute(_TAKE_AWAY, (key,))
+    return tuple(befores)
+
+
 def _purge(connection: sqlite3.Connection, now: float) -> None:
-    """Removes what has expired and, beyond the bound, what would expire first."""
+    """Removes what has expired and, beyond the bounds, what would expire or was written first."""
     connection.execute(_PURGE, (now, _MAX_PURGED))
     if (excess := _number(connection, "SELECT count(*) FROM counters") - MAX_COUNTERS) > 0:
         connection.execute(_PURGE, (math.inf, min(excess, _MAX_PURGED)))
+    connection.execute(_PURGE_EXPIRED, (now, _MAX_PURGED))
+    rows = _number(connection, "SELECT count(*) FROM records") - MAX_RECORDS
+    pages = _number(connection, "PRAGMA page_count") - _number(connection, "PRAGMA freelist_count")
+    size = pages * _number(connection, "PRAGMA page_size") - MAX_FILE_BYTES
+    if rows > 0 or size > 0:
+        last = 0
+        for rowid, length in connection.execute(_OLDEST, (_MAX_PURGED,)).fetchall():
+            if rows <= 0 and size <= 0:
+                break
+            last, rows, size = rowid, rows - 1, size - length
+        connection.execute(_PURGE_OLDEST, (last,))
 
 
 # Connections that a process has from its parent. Closing them is the parent's to do.

@@ -1,15 +1,15 @@
-"""Which store a URL names, ready to be counted in.
+"""Which store a URL names, ready to be asked.
 
 Law: a store that may fail is never given out without what stands in for it. Nothing is opened here: a
-process that counts nothing holds no file and no connection.
+process that asks nothing holds no file and no connection.
 """
 
 from __future__ import annotations
 
-from .counters import Store
 from .exceptions import did_you_mean
 from .fallback import FallbackStore
 from .memory_store import MemoryStore
+from .questions import Store
 
 _REDIS = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
 _SCHEMES = ("memory", "sqlite", *_REDIS)
@@ -41,10 +41,12 @@ def with_fallback(store: Store) -> Store:
     if isinstance(store, (FallbackStore, MemoryStore)):
         return store
     threads = getattr(store, "threads", None)
-    if not (callable(getattr(store, "count", None)) and isinstance(threads, int) and threads > 0):
+    able = all(callable(getattr(store, verb, None)) for verb in ("count", "write", "read", "list", "close"))
+    named = isinstance(getattr(store, "name", None), str)
+    if not (able and named and isinstance(threads, int) and threads > 0):
         raise TypeError(
-            "store= takes `memory:`, `sqlite:PATH`, a URL of Redis, or an object with `count`, `close`, "
-            f"`name` and `threads` (1 or more), not one {type(store).__name__}"
+            "store= takes `memory:`, `sqlite:PATH`, a URL of Redis, or an object with `count`, `write`, "
+            f"`read`, `list`, `close`, `name` and `threads` (1 or more), not one {type(store).__name__}"
         )
     return FallbackStore(store)
 
