@@ -394,7 +394,7 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str, str, str]] = {
         "200",
         "a bare number has no unit; write `200s` or `200ms`",
     ),
-    "a delay with an unknown unit": ({"delay": "1h"}, "delay", "'1h'", "a duration is a number and a unit"),
+    "a delay with an unknown unit": ({"delay": "1d"}, "delay", "'1d'", "a duration is a number and a unit"),
     "too long a delay": ({"delay": "31s"}, "delay", "'31s'", "a delay is at most 30s"),
     "a delay with its ends exchanged": (
         {"delay": {"min": "2s", "max": "1s"}},
@@ -761,13 +761,20 @@ def test_bytes_that_are_no_utf_8_are_named(form: str, tmp_path: Path) -> None:
 def test_a_file_that_is_no_table_is_told_the_keys_of_one(form: str, text: str, tmp_path: Path) -> None:
     path = tmp_path / f"mocks.{form}"
     path.write_text(text)
-    assert problems_of(path) == (Problem(str(path), "expected a table with never, trigger, rules"),)
+    assert problems_of(path) == (
+        Problem(str(path), "expected a table with never, trigger, webhooks, trust_forwarded, rules"),
+    )
 
 
 @pytest.mark.parametrize(
     ("document", "key", "value", "said"),
     [
-        ({"rule": []}, "rule", "[]", "no such key; did you mean `rules`? Allowed: never, trigger, rules"),
+        (
+            {"rule": []},
+            "rule",
+            "[]",
+            "no such key; did you mean `rules`? Allowed: never, trigger, webhooks, trust_forwarded, rules",
+        ),
         ({"rules": {"match": "/a"}}, "rules", "{'match': '/a'}", "expected a list"),
         ({"rules": "/a"}, "rules", "'/a'", "expected a list"),
         ({"never": "/a"}, "never", "'/a'", "expected a list"),
@@ -1374,8 +1381,11 @@ def test_the_key_and_the_service_come_from_the_environment() -> None:
 def test_the_schema_lists_the_keys_that_are_allowed_and_no_others() -> None:
     declared = schema()
     definitions = declared["$defs"]
-    assert set(declared["properties"]) == {"$schema", "never", "trigger", "rules"}
-    for table in (declared, definitions["Rule"], definitions["When"], definitions["TriggerTable"]):
+    assert set(declared["properties"]) == {
+        *("$schema", "never", "trigger", "webhooks", "trust_forwarded", "rules")
+    }
+    tables = ("Rule", "When", "TriggerTable", "WebhooksTable", "TaskTable", "Result", "Failure", "Webhook")
+    for table in (declared, *(definitions[name] for name in tables)):
         assert table["additionalProperties"] is False
     assert definitions["Rule"]["required"] == ["match"]
 

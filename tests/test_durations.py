@@ -61,7 +61,7 @@ def test_a_bare_number_is_refused_with_the_two_ways_to_write_it(number: float) -
         "",
         "s",
         "5",
-        "1h",
+        "1d",
         "1 s",
         " 1s",
         "1s ",

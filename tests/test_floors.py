@@ -46,7 +46,6 @@ FLOORS = {
     "validation": 1,
     # what is declared and looked up
     "asgi_background": 2,
-    "deliveries": 2,
     "dialects": 2,
     "deliveries": 2,
     "index": 2,

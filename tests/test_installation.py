@@ -14,6 +14,7 @@ from tests.by_hand import Environ, Receive, Scope, Send, Sent, over_asgi, over_w
 import mockware
 from mockware import ASGIMockMiddleware, ConfigError, Rule, WSGIMockMiddleware
 from mockware.exceptions import StoreError
+from mockware.memory_store import MemoryStore
 
 
 async def asgi(scope: Scope, receive: Receive, send: Send) -> None:
@@ -447,15 +448,12 @@ def test_the_environment_s_store_wins_over_the_code_s(lines: Lines) -> None:
 
 
 def test_a_store_of_one_s_own_is_counted_in_and_one_that_fails_is_replaced(lines: Lines) -> None:
-    class Broken:
+    class Broken(MemoryStore):
         threads = 1
         name = "my own"
 
         def count(self, counters: Any) -> Any:
             raise StoreError("it is broken")
-
-        def close(self) -> None:
-            pass
 
     app = mockware.wrap(wsgi, rules=COUNTED, store=Broken(), enabled=True, environ={})
     assert [over_wsgi(app, Sent("GET", "/a")).status for _ in range(2)] == [202, 200]

@@ -23,6 +23,7 @@ from tests.test_parity import asgi_app, wsgi_app
 
 from mockware import ASGIMockMiddleware, Rule, WSGIMockMiddleware
 from mockware.counters import Count
+from mockware.memory_store import MemoryStore
 from mockware.redis_store import RedisStore
 from mockware.sqlite_store import SQLiteStore
 
@@ -261,15 +262,12 @@ def test_requests_at_the_same_time_are_counted_exactly(kind: str, tmp_path: Path
 
 
 def test_what_is_not_counted_asks_no_store() -> None:
-    class Untouched:
+    class Untouched(MemoryStore):
         threads = 1
         name = "untouched:"
 
         def count(self, counters: Sequence[Any]) -> None:
             raise AssertionError("a request that is not counted asked the store")
-
-        def close(self) -> None:
-            pass
 
     rules = [Rule("/b", times=1), Rule("/a"), Rule("/p", passthrough=True), Rule("/c", probability=0.5)]
     how: dict[str, Any] = {"rules": rules, "enabled": True, "environ": {}, "store": Untouched()}
@@ -285,16 +283,13 @@ def test_what_is_not_counted_asks_no_store() -> None:
 def test_the_event_loop_goes_on_while_a_store_is_waited_for() -> None:
     others_ran = threading.Event()
 
-    class Waiting:
+    class Waiting(MemoryStore):
         threads = 1
         name = "waiting:"
 
         def count(self, counters: Sequence[Any]) -> Count:
             assert others_ran.wait(20), "nothing else ran meanwhile"
             return Count(0, 0)
-
-        def close(self) -> None:
-            pass
 
     async def main() -> list[Answer]:
         app = ASGIMockMiddleware(

@@ -307,7 +307,7 @@ def test_the_keys_of_a_rule_are_those_of_the_design() -> None:
     assert set(RULE_KEYS) == {
         *("match", "name", "tags", "when", "expires", "probability", "times", "count_per", "delay"),
         *("status", "headers", "json", "text", "file", "template", "drip", "fault"),
-        *("replies", "then", "patch", "passthrough", "delay_after"),
+        *("replies", "then", "patch", "passthrough", "delay_after", "task"),
     }
     assert set(WHEN_KEYS) == {"host", "query", "headers", "cookies", "json"}
 
@@ -317,7 +317,7 @@ def test_none_means_in_python_what_leaving_a_key_out_means() -> None:
     absent: dict[str, Any] = dict.fromkeys(
         (
             *("name", "when", "status", "text", "file", "delay", "probability", "expires", "times", "drip"),
-            *("count_per", "fault", "then", "patch", "delay_after"),
+            *("count_per", "fault", "then", "patch", "delay_after", "task"),
         )
     )
     assert Rule("/x", **absent) == Rule("/x")

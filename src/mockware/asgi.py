@@ -14,10 +14,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from .asgi_background import Background
 from .asgi_patching import patch_asgi
 from .bodies import buffer, drain
-from .captured import Captured
 from .fallback import MAX_WAIT_S, FallbackStore
 from .faults import silence_s
 from .installation import snapshot_for
@@ -30,6 +28,8 @@ from .questions import Question, Store, StoreNeeded
 from .waiting import Listener, Place, finished, sleep, too_many_sleepers
 
 if TYPE_CHECKING:
+    from .asgi_background import Background
+    from .captured import Captured
     from .config import RulesArgument
     from .engine import Candidate, Snapshot
 
@@ -94,7 +94,11 @@ class ASGIMockMiddleware:
         self = super().__new__(cls)
         self.app = app
         self._snapshot = snapshot
-        self._background = Background() if snapshot.runs_app else None
+        self._background = None
+        if snapshot.runs_app:
+            from .asgi_background import Background
+
+            self._background = Background()
         self._find = snapshot.find
         self._always_scans = bool(snapshot.watched)
         self._asked_at_once = {value.encode("ascii"): reply for value, reply in snapshot.at_once.items()}

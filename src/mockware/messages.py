@@ -212,8 +212,8 @@ class Passthrough(NamedTuple):
 class Run(NamedTuple):
     """The client gets `response` at once, and the app the request behind its back, for `timeout_s` at most.
 
-    When the app is done, `finish` is asked for what a store has to be told. `too_many` is for when there is no
-    more room.
+    When the app is done, `finish` is asked for what a store has to be told. `too_many` is for when there is
+    no more room.
     """
 
     response: Response

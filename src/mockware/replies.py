@@ -88,7 +88,8 @@ def build_reply(
     """The response for `status`, complete: what `headers` and `content` do not say has its default.
 
     A field in `headers` replaces every default of that name. `vary` is a request field that the reply
-    was chosen by. One that `completes` not leaves out what the status's RFC requires and nobody said. Raises ValueError for a status outside 200 to 599, and for content where there is none.
+    was chosen by. It `completes` what is given with what the RFC of the status requires. Raises ValueError
+    for a status outside 200 to 599, and for content where there is none.
     """
     known = status_for(status)
     if content is not None and content.body and not known.has_body:

@@ -38,7 +38,7 @@ def open_store(url: str) -> Store | None:
 
 def with_fallback(store: Store) -> Store:
     """A store that somebody brought, and memory in its place when it fails. Raises TypeError for another."""
-    if isinstance(store, (FallbackStore, MemoryStore)):
+    if isinstance(store, FallbackStore) or (isinstance(store, MemoryStore) and not store.threads):
         return store
     threads = getattr(store, "threads", None)
     able = all(callable(getattr(store, verb, None)) for verb in ("count", "write", "read", "list", "close"))

@@ -464,6 +464,7 @@ class Template:
         else:
             self._render = compiler.string(source, autoescape, as_json=False)
         self._source = source
+        self._size = 0 if as_json else size  # of JSON, what is no template was never made
         self.reads = frozenset(compiler.reads)
         self.reads_accepted = frozenset(compiler.reads_accepted)
         self.parameters = frozenset(compiler.parameters)
@@ -478,7 +479,10 @@ class Template:
 
         The parts of one reply share their `variables` and their `budget`. Raises TemplateError.
         """
-        return self._render(variables, budget) if self._render else self._source
+        if self._render is not None:
+            return self._render(variables, budget)
+        budget.output(self._size)
+        return self._source
 
     def __reduce__(self) -> tuple[Any, ...]:
         return self._again, ()

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from .bodies import buffer_input, drain_input
-from .captured import Captured
 from .faults import FaultyBody, break_off, flush_headers, sends_nothing
 from .installation import snapshot_for
 from .interfaces import check_interface
@@ -24,15 +23,16 @@ from .messages import HOP_BY_HOP, BodyNeeded, Decision, Passthrough, Request, Re
 from .nesting import let_through, let_through_by
 from .questions import StoreNeeded
 from .waiting import Place, too_many_sleepers
-from .wsgi_background import Background
 from .wsgi_patching import patch_wsgi
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+    from .captured import Captured
     from .config import RulesArgument
     from .engine import Candidate, Snapshot
     from .questions import Store
+    from .wsgi_background import Background
 
 
 class WSGIMockMiddleware:
@@ -80,7 +80,11 @@ class WSGIMockMiddleware:
         self = super().__new__(cls)
         self.app = app
         self._snapshot = snapshot
-        self._background = Background() if snapshot.runs_app else None
+        self._background = None
+        if snapshot.runs_app:
+            from .wsgi_background import Background
+
+            self._background = Background()
         self._find = snapshot.find
         self._decodes = not snapshot.only_ascii
         self._asked_at_once = snapshot.at_once
