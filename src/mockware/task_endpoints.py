@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .conditions import Difference
-from .dialects import Kind
+from .dialect import Kind
 from .messages import Decision, Request, Response
 from .paths import PathTemplate
 from .task_ids import is_id

@@ -18,8 +18,10 @@ from .callers import CounterKeys
 from .captured import Captured
 from .conditions import Difference
 from .deliveries import Delivery
-from .dialects import DIALECTS, Dialect, Fields, Kind, Made, Told, View, google_operation
+from .dialect import Dialect, Fields, Kind, Made, Told, View
+from .dialects import DIALECTS
 from .durations import MAX_DELAY_S
+from .google_dialect import google_operation
 from .messages import PASSTHROUGH, Decision, Request, Response, Run
 from .origins import origin_of, prefix_of
 from .paths import PathTemplate
@@ -497,6 +499,7 @@ class TaskRule:
             raw=self.runs,
             name=self._called(task),
             wraps=_wraps(request),
+            version=_version(request),
         )
 
     def _told(
@@ -570,10 +573,16 @@ def _wait_s(request: Request) -> float:
     return float(found[1]) if found else MAX_DELAY_S
 
 
+def _version(request: Request) -> str:
+    """OData 4.01 part 1 section 8.2.7: no response has a version above the highest that the client knows."""
+    return "4.0" if (request.header("odata-maxversion") or "").strip() == "4.0" else ""
+
+
 def _wraps(request: Request) -> bool:
-    """OData 4.01 part 1 section 11.6: clients of 4.0, and whoever asks, get the response in one piece."""
-    accepts = (request.header("accept") or "").lower()
-    return "application/http" in accepts or (request.header("odata-maxversion") or "").strip() == "4.0"
+    """The same, section 11.6: "an OData-MaxVersion header with a value of 4.0 and no Accept header, or an
+    Accept header that includes application/http" asks for the response in one piece."""
+    accepts = request.header("accept")
+    return bool(_version(request)) if accepts is None else "application/http" in accepts.lower()
 
 
 def _made_by_app(captured: Captured) -> Made:
