@@ -201,7 +201,7 @@ def _check(arguments: Sequence[str], out: Terminal, err: Terminal) -> int:
         _print_problems(err, error.problems)
         out.line(f"{files}: ", ("red", _count(len(error.problems), "problem")))
         return PROBLEMS
-    warnings = list(review(configuration, datetime.now(UTC)))
+    warnings = list(review(configuration, datetime.now(UTC), store=os.environ.get("MOCKWARE_STORE", "")))
     for warning in warnings:
         err.line(("yellow", "warning:"), " ", str(warning))
     result = _count(len(warnings), "warning") if warnings else "no problem"

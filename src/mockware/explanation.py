@@ -24,9 +24,10 @@ from .engine import CompiledRule, Snapshot
 from .environment import Environment
 from .exceptions import quoted
 from .memory_store import MemoryStore
-from .messages import TOKEN, BodyNeeded, Decision, Passthrough, Request, Response
+from .messages import TOKEN, BodyNeeded, Decision, Passthrough, Request, Response, Run
 from .paths import PathTemplate
 from .review import rule_labels
+from .task_endpoints import TaskEndpoint
 from .triggers import Trigger, TriggerFields
 
 # A screenful. The rules beyond it are counted.
@@ -104,7 +105,9 @@ def read_request(line: str, headers: Iterable[str] = (), body: bytes | None = No
             raise ValueError(f"expected a header such as `X-Mock-Status: 503`, and found {quoted(header)}")
         mark = "; " if name == "cookie" else ","
         fields[name] = mark.join(filter(None, (fields.get(name), value.strip())))
-    if body is not None and len(body) > MAX_BUFFERED_BYTES:
+    if body is None:
+        body = b""
+    elif len(body) > MAX_BUFFERED_BYTES:
         body = None  # no condition looks at a longer one
     return Request(method.upper(), unquote(path), query, fields, body)
 
@@ -136,9 +139,9 @@ class _Explainer:
         self._store = _LoadedStore()
         self._snapshot = Snapshot(configuration, store=self._store, clock=clock, chance=chance)
         self._candidates = self._snapshot.find(request.path) or ()
-        numbers = {id(rule): number for number, rule in enumerate(self._snapshot.rules)}
+        self._numbers = {id(rule): number for number, rule in enumerate(self._snapshot.rules)}
         # Those that are on and whose path is the request's, in file order.
-        self._on_path = [numbers[id(rule)] for rule in self._candidates if id(rule) in numbers]
+        self._on_path = [self._numbers[id(rule)] for rule in self._candidates if id(rule) in self._numbers]
         self._labels = rule_labels(configuration)
         self._expired = [self._snapshot.is_expired(rule) for rule in self._snapshot.rules]
 
@@ -184,7 +187,15 @@ class _Explainer:
         left = _SURE
         passed_over: list[float] = []
         counted = 0
-        for number in self._on_path:
+        for candidate in self._candidates:
+            if isinstance(candidate, TaskEndpoint):
+                decision = self._decide(*passed_over)
+                if candidate.difference(self._request) is None and isinstance(decision, Response):
+                    number = self._numbers[id(self._snapshot.named(candidate.name))]
+                    who = f"a task of {self._called(number)}"
+                    return [*answers, _answer(who, left, Delay(), decision)], [*numbers, number]
+                continue
+            number = self._numbers[id(candidate)]
             rule = self._snapshot.rules[number]
             if self._why_not(number) is not None:
                 continue
@@ -199,9 +210,10 @@ class _Explainer:
             for before, turn in turns(rule):
                 self._store.next = None if rule.counters is None else Count(counted, before)
                 decision = self._decide(*dice)
-                answers.append(
-                    _answer(self._called(number), share, _delay(rule, before, delay), decision, turn)
-                )
+                answer = _answer(self._called(number), share, _delay(rule, before, delay), decision, turn)
+                if rule.task is not None and answer.response is not None and not answer.manner:
+                    answer = answer._replace(manner=f"with a task of {rule.task.durations}")
+                answers.append(answer)
             counted += rule.counters is not None and not draws  # the dice pass over one that draws
             if rule.limit is None:
                 left *= 1 - probability
@@ -285,6 +297,9 @@ class _Explainer:
         if self._expired[number]:
             return f"expired on {entry.rule.expires}"
         difference = entry.rule.difference(self._request)
+        task = self._snapshot.rules[number].task
+        if difference is None and task is not None:
+            difference = task.difference(self._request)
         return None if difference is None else str(difference)
 
     def _explanation(
@@ -348,6 +363,9 @@ def _app(share: float, delay: Delay = Delay()) -> Answer:  # noqa: B008 - immuta
 def _answer(who: str, share: float, delay: Delay, decision: Decision, turn: str = "") -> Answer:
     if isinstance(decision, Response):
         return Answer(who, share, delay, decision, turn, _manner(decision))
+    if isinstance(decision, Run):
+        manner = f"and hands the request to {THE_APP} in the background"
+        return Answer(who, share, delay, decision.response, turn, manner)
     manners = []
     if isinstance(decision, Passthrough):
         if decision.delay_after_s and decision.patch:

@@ -52,7 +52,7 @@ def snapshot_for(
     if problems or configuration is None:
         raise ConfigError(problems)
     snapshot = Snapshot(configuration, store=opened, clock=clock or time.time)
-    if configuration.sends_webhooks:
+    if configuration.sends_webhooks and configuration.webhook_hosts:
         from .addresses import Hosts
         from .courier import Courier
 

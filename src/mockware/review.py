@@ -34,6 +34,8 @@ from .faults import CANNOT
 from .index import PathIndex
 from .paths import PathTemplate
 from .rules import Rule
+from .task_rules import TaskRule
+from .task_table import TaskTable
 
 # Two choices for each parameter make 64 templates to look for; nobody writes more parameters than that.
 _MAX_WIDENED = 6
@@ -42,8 +44,11 @@ _PARAMETER = re.compile(r"\{:(\w+)\}")
 _WHOLE_REST = "{:path}"
 
 
-def review(configuration: Configuration, now: datetime) -> Iterator[Problem]:
-    """A warning for each rule that cannot match or answer, has expired at `now`, or may be cached."""
+def review(configuration: Configuration, now: datetime, *, store: str = "memory:") -> Iterator[Problem]:
+    """A warning for each rule that cannot match or answer, has expired at `now`, or may be cached.
+
+    `store` is the URL of the one that all workers share, if they do.
+    """
     labels = rule_labels(configuration)
     takers = _takers(configuration)
     for number, (entry, label) in enumerate(zip(configuration.entries, labels, strict=True)):
@@ -65,6 +70,40 @@ def review(configuration: Configuration, now: datetime) -> Iterator[Problem]:
         if rule.chances is not None and rule.chances.share == 0:
             yield Problem(entry.source, "never answers: 1 is always, absent too", label, "probability", "0")
         yield from _answers(entry, label)
+        if isinstance(rule.task, TaskTable):
+            yield from _tasks(entry, rule.task, label, configuration, in_memory=store in ("", "memory:"))
+
+
+def _tasks(
+    entry: Entry, task: TaskTable, label: str, configuration: Configuration, *, in_memory: bool
+) -> Iterator[Problem]:
+    """What becomes of a task where several workers know only their own, and of what is never sent."""
+    if in_memory and (reasons := remembered(entry.rule, task)):
+        message = (
+            f"in each worker's memory alone: {' and '.join(reasons)}; where several workers or hosts serve "
+            "the app, name a store that they share in MOCKWARE_STORE"
+        )
+        yield Problem(entry.source, message, label, "task")
+    if task.webhook is not None and not configuration.webhook_hosts:
+        message = "never sent: no hosts are listed; allowed: those of `[webhooks] hosts = [...]`"
+        yield Problem(entry.source, message, label, "task.webhook")
+
+
+def remembered(rule: Rule, task: TaskTable) -> list[str]:
+    """What of a task no id can say, so that whoever is asked has to have been told."""
+    compiled = TaskRule(rule.name or rule.match, rule, task)
+    dialect = compiled.dialect
+    of_resources = dialect.originals & (rule.matched.methods or dialect.originals)
+    said = {
+        "the app's response": compiled.runs,
+        "who has canceled": task.cancel,
+        "webhooks": compiled.webhook is not None,
+        "what the accepted request said": compiled.reads_accepted,
+        "which request is asked again": dialect.same_url,
+        "the list of operations": any(endpoint.kind == "list" for endpoint in dialect.endpoints),
+        "what becomes of the URL of a PUT or PATCH": bool(of_resources),
+    }
+    return [reason for reason, holds in said.items() if holds]
 
 
 def _answers(entry: Entry, label: str) -> Iterator[Problem]:

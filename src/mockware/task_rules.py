@@ -109,7 +109,7 @@ class TaskRule:
         self.ids = TaskIds(rule=name, service=service, key=key)
         self.runs = table.run is not None
         self.webhook = table.webhook if isinstance(table.webhook, Webhook) else None
-        self._durations = table.durations
+        self.durations = table.durations
         self._asks_for_async = table.asks_for_async
         self._queue_time_s = table.queue_time_s
         self._retention_s = table.retention_s
@@ -129,6 +129,11 @@ class TaskRule:
         self._shelf = self._key("s")
         # What polls say is heard only where a template speaks of it, and how long one would wait.
         self.reads_polls = any(outcome.reads_body for outcome in self._outcomes.values())
+
+    @property
+    def reads_accepted(self) -> bool:
+        """Whether its outcome speaks of the request that was accepted."""
+        return bool(self._reads)
 
     def difference(self, request: Request) -> Difference | None:
         """What keeps a request from being accepted, besides all that keeps any rule from matching."""
@@ -155,7 +160,7 @@ class TaskRule:
             return self._problem(400, "InvalidKey", f"{field}: at most {MAX_KEY_CHARS} characters", request)
         task = self.ids.new(
             accepted_at=means.clock(),
-            duration_s=self._timeout_s if self.runs else self._durations.draw(means.chance),
+            duration_s=self._timeout_s if self.runs else self.durations.draw(means.chance),
             fails=bool(self._probability) and means.chance() < self._probability,
             method=request.method,
             chance=means.chance,
@@ -268,7 +273,7 @@ class TaskRule:
             found = dict(zip(keys, values, strict=True))
             known = Known(
                 moment_from(found.get("canceled")),
-                Ended.from_bytes(found.get("ended")),
+                _ended_in_time(task, found.get("ended")),
                 found.get("accepted"),
                 Hook.from_bytes(found.get("hook")),
                 found.get("forgotten") is not None,
@@ -378,7 +383,7 @@ class TaskRule:
         for (task, accepted), end in zip(tasks, ends, strict=True):
             known = Known(accepted=accepted)
             if self.runs:
-                known = known._replace(ended=Ended.from_bytes(end))
+                known = known._replace(ended=_ended_in_time(task, end))
             else:
                 known = known._replace(canceled_at=moment_from(end))
             try:
@@ -429,7 +434,7 @@ class TaskRule:
         task = self.ids.read(hook.task_id)
         if task is None or self.webhook is None:
             return None
-        ended = Ended.from_bytes(values[0]) if self.runs else None
+        ended = _ended_in_time(task, values[0]) if self.runs else None
         known = Known(None if self.runs else moment_from(values[0]), ended, values[1])
         state = self._state(task, means.clock(), known)
         if hook.event == "running":
@@ -537,7 +542,9 @@ class TaskRule:
     def _url(self, path: str, request: Request) -> str:
         trusts = self._trusts_forwarded
         origin = origin_of(request, trusts_forwarded=trusts) if self.dialect.absolute else ""
-        return f"{origin}{prefix_of(request, trusts_forwarded=trusts)}{path}"
+        path = prefix_of(request, trusts_forwarded=trusts) + path
+        # RFC 3986 section 4.2: what begins with two slashes begins with a host, and who names that in a path?
+        return f"{origin}/.{path}" if path.startswith("//") and not origin else origin + path
 
     def _target(self, request: Request) -> str:
         return prefix_of(request, trusts_forwarded=self._trusts_forwarded) + request.path
@@ -583,6 +590,14 @@ def _wraps(request: Request) -> bool:
     Accept header that includes application/http" asks for the response in one piece."""
     accepts = request.header("accept")
     return bool(_version(request)) if accepts is None else "application/http" in accepts.lower()
+
+
+def _ended_in_time(task: Task, data: bytes | None) -> Ended | None:
+    """How an app's work has ended; a response that came when it was given up already is as none."""
+    ended = Ended.from_bytes(data)
+    if ended is None or ended.at <= task.ends_at:
+        return ended
+    return Ended(task.ends_at, Captured(reason=ended.captured.reason or "it took longer than it may"))
 
 
 def _made_by_app(captured: Captured) -> Made:
