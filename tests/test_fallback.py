@@ -1,4 +1,4 @@
-"""A store may fail, hang and come back: no count raises or waits for long, and each goes on from the last.
+"""A store may fail, hang and come back: no question raises or waits for long, and each goes on from the last.
 
 A test breaks and mends its primary by hand. Retries are put off for ever, and patience is without end, until
 a test asks for either. Nothing here sleeps; what has to wait for a thread waits for what that thread does.
@@ -15,16 +15,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
-from mockware import fallback
+from mockware import fallback, owed
 from mockware.counters import Count, Counter
 from mockware.exceptions import StoreError
 from mockware.fallback import FallbackStore
 from mockware.logs import logger
 from mockware.memory_store import MemoryStore
+from mockware.questions import MAX_RECORD_BYTES, Counting, Reading, Record, Writing
 
 PATIENCE_S = 20  # for a busy machine; nothing waits this long unless it has failed
 SHORT_S = 0.05  # for what a test wants to run out
@@ -36,16 +37,20 @@ TWO = (Counter("two"),)
 THREE_TIMES = (Counter("three-times", 3),)
 
 
+Answer = TypeVar("Answer")
+
+
 class Primary:
-    """Counts exactly, and does what the test wants as well: fail, hang or be slow."""
+    """Counts and keeps exactly, and does what the test wants as well: fail, hang or be slow."""
 
     def __init__(self, threads: int = 1) -> None:
         self.threads = threads
         self.name = "fake://store"
         self.counts = MemoryStore()
         self.error: Exception | None = None
+        self.errors: dict[str, Exception] = {}
         self.held: dict[str, threading.Event] = {}
-        # What happened, in order: a key for each count that came in, and "close".
+        # What happened, in order: a key for each count, verb and key for other questions, and "close".
         self.calls: list[str] = []
         self.entered: SimpleQueue[str] = SimpleQueue()
         self.closed: SimpleQueue[None] = SimpleQueue()
@@ -54,7 +59,18 @@ class Primary:
         self._lock = threading.Lock()
 
     def count(self, counters: Sequence[Counter]) -> Count | None:
-        key = counters[0].key
+        return self._asked(counters[0].key, lambda: self.counts.count(counters))
+
+    def write(self, records: Sequence[Record]) -> tuple[bytes | None, ...]:
+        return self._asked(f"write {records[0].key}", lambda: self.counts.write(records))
+
+    def read(self, keys: Sequence[str]) -> tuple[bytes | None, ...]:
+        return self._asked(f"read {keys[0]}", lambda: self.counts.read(keys))
+
+    def list(self, shelf: str, after: str, limit: int) -> tuple[tuple[str, bytes], ...]:
+        return self._asked(f"list {shelf}", lambda: self.counts.list(shelf, after, limit))
+
+    def _asked(self, key: str, answer: Callable[[], Answer]) -> Answer:
         with self._lock:
             self.calls.append(key)
             self.asking.add(threading.get_ident())
@@ -64,9 +80,9 @@ class Primary:
         try:
             if key in self.held:
                 self.held[key].wait(PATIENCE_S)
-            if self.error is not None:
-                raise self.error
-            return self.counts.count(counters)
+            if error := self.errors.get(key, self.error):
+                raise error
+            return answer()
         finally:
             with self._lock:
                 self.inside -= 1
@@ -76,7 +92,7 @@ class Primary:
         self.closed.put(None)
 
     def hold(self, *keys: str) -> None:
-        """Counts of these keys hang until `let_go`."""
+        """These questions hang until `let_go`."""
         self.held |= {key: threading.Event() for key in keys}
 
     def let_go(self, *keys: str) -> None:
@@ -182,14 +198,14 @@ def test_the_primary_is_asked_by_as_many_threads_at_once_as_are_of_use_and_no_mo
     primary = Primary(threads=3)
     store = make(primary)
     primary.hold("one")
-    futures = [store.begin(ONE) for _ in range(20)]
+    futures = [store.begin(Counting(ONE)) for _ in range(20)]
     for _ in range(3):
         primary.wait_until_inside("one")
     assert not any(future.done() for future in futures)
     primary.let_go()
     counted = [future.result(PATIENCE_S) for future in futures]
     assert sorted(count.before for count in counted if count) == list(range(20))
-    assert [store.end(future, ONE) for future in futures] == counted
+    assert [store.end(future) for future in futures] == counted
     assert primary.most_inside == 3
 
 
@@ -197,9 +213,10 @@ def test_an_event_loop_can_wait_for_a_count(make: Make) -> None:
     store = make(Primary(threads=8))
 
     async def ask() -> Count | None:
-        future = store.begin(ONE)
+        future = store.begin(Counting(ONE))
         await asyncio.wait([asyncio.wrap_future(future)], timeout=PATIENCE_S)
-        return store.end(future, ONE)
+        counted: Count | None = store.end(future)
+        return counted
 
     async def ask_often() -> list[Count | None]:
         return await asyncio.gather(*(ask() for _ in range(100)))
@@ -224,7 +241,7 @@ def test_a_store_that_fails_is_told_of_once_and_left_alone_and_the_memory_counts
     assert line.getMessage() == (
         r"the store fake://store is away ('connection refused\r\n\x1b[31m'): until it is back, counts are "
         "kept in the memory of this process alone, and a rule's `times` may be exceeded by what each process "
-        "counts by itself meanwhile"
+        "counts by itself meanwhile; tasks accepted meanwhile are known to this process alone until then"
     )
     assert lines.none_left()
 
@@ -234,13 +251,13 @@ def test_a_store_that_hangs_is_waited_for_once(make: Make, lines: Lines) -> None
     primary = Primary()
     store = make(primary)
     primary.hold("one")
-    store.begin(ONE)
+    store.begin(Counting(ONE))
     primary.wait_until_inside("one")
     assert befores(store, ONE, 1) == [0]
     assert "('no answer within 50 ms')" in lines.next().getMessage()
-    while_away = store.begin(TWO)
+    while_away = store.begin(Counting(TWO))
     assert while_away.done()
-    assert store.end(while_away, TWO) == while_away.result() == Count(0, 0)
+    assert store.end(while_away) == while_away.result() == Count(0, 0)
     assert befores(store, TWO, 3) == [1, 2, 3]
     assert primary.calls == ["one"]
     assert lines.none_left()
@@ -255,7 +272,7 @@ def test_of_many_at_once_nobody_waits_for_long_and_it_is_said_once(
     primary = Primary(threads)
     store = make(primary)
     primary.hold("one", "two")
-    store.begin(TWO)
+    store.begin(Counting(TWO))
     primary.wait_until_inside("two")
     start = threading.Barrier(200)
     counted: SimpleQueue[Count | None] = SimpleQueue()
@@ -285,7 +302,7 @@ def test_many_failures_at_once_are_one_outage(make: Make, lines: Lines) -> None:
     primary = Primary(threads=8)
     store = make(primary)
     primary.hold("one")
-    futures = [store.begin(ONE) for _ in range(40)]
+    futures = [store.begin(Counting(ONE)) for _ in range(40)]
     for _ in range(8):
         primary.wait_until_inside("one")
     primary.error = StoreError("down")
@@ -301,11 +318,11 @@ def test_who_waits_in_line_is_answered_when_the_first_gives_up_and_never_asked_f
     primary = Primary()
     store = make(primary)
     primary.hold("one")
-    first, second = store.begin(ONE), store.begin(TWO)
+    first, second = store.begin(Counting(ONE)), store.begin(Counting(TWO))
     primary.wait_until_inside("one")
-    assert store.end(first, ONE) == Count(0, 0)
+    assert store.end(first) == Count(0, 0)
     assert second.done()
-    assert store.end(second, TWO) == Count(0, 0)
+    assert store.end(second) == Count(0, 0)
     assert befores(store, ONE, 2) == [1, 2]
     primary.let_go()
     # The late answer is nobody's: who asked has the memory's, which has gone on since.
@@ -320,19 +337,19 @@ def test_what_a_thread_has_taken_on_but_not_asked_yet_is_never_asked_for(
 ) -> None:
     taken_on = threading.Event()
 
-    class Question(fallback._Question):
+    class Asked(fallback._Asked):
         def set_running_or_notify_cancel(self) -> bool:
             running = super().set_running_or_notify_cancel()
             taken_on.set()
             return running
 
-    monkeypatch.setattr(fallback, "_Question", Question)
+    monkeypatch.setattr(fallback, "_Asked", Asked)
     primary = Primary()
     store = make(primary)
     with fallback._lock:
-        future = store.begin(ONE)
+        future = store.begin(Counting(ONE))
         assert taken_on.wait(PATIENCE_S)
-        assert store.end(future, ONE) == Count(0, 0)
+        assert store.end(future) == Count(0, 0)
     assert future.result(PATIENCE_S) == Count(0, 0)
     assert befores(store, ONE, 1) == [1]
     assert primary.calls == []
@@ -342,7 +359,7 @@ def test_what_was_cancelled_before_it_began_is_not_counted(make: Make, lines: Li
     primary = Primary()
     store = make(primary)
     primary.hold("one")
-    first, second, third = store.begin(ONE), store.begin(TWO), store.begin(TWO)
+    first, second, third = store.begin(Counting(ONE)), store.begin(Counting(TWO)), store.begin(Counting(TWO))
     primary.wait_until_inside("one")
     assert second.cancel()
     primary.let_go()
@@ -356,15 +373,16 @@ def test_who_cancels_when_patience_is_over_is_answered_from_memory(make: Make, l
     primary = Primary()
     store = make(primary)
     primary.hold("one")
-    store.begin(ONE)
+    store.begin(Counting(ONE))
     primary.wait_until_inside("one")
 
     async def ask() -> Count | None:
-        future = store.begin(TWO)
+        future = store.begin(Counting(TWO))
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(asyncio.wrap_future(future), SHORT_S)
         assert future.cancelled()
-        return store.end(future, TWO)
+        counted: Count | None = store.end(future)
+        return counted
 
     assert asyncio.run(ask()) == Count(0, 0)
     assert "no answer" in lines.next().getMessage()
@@ -469,7 +487,7 @@ class Overtaken(Primary):
 def test_an_answer_that_was_overtaken_has_not_the_last_word(make: Make) -> None:
     primary = Overtaken()
     store = make(primary)
-    first = store.begin(THREE_TIMES)
+    first = store.begin(Counting(THREE_TIMES))
     assert primary.first_is_counted.wait(PATIENCE_S)
     assert befores(store, THREE_TIMES, 1) == [1]
     primary.second_arrived.set()
@@ -501,6 +519,270 @@ def test_processes_exceed_a_limit_by_no_more_than_what_each_had_left_to_count(
     assert served + sum(meanwhile) <= limit + sum(meanwhile[:-1])
     # And when it is back, nobody is served any more than what it knows of.
     assert primary.counts.count(question) == (None if served == limit else Count(0, served))
+
+
+# Records
+
+TASK = (Record("task", b"accepted", 60, True, "tasks"), Record("plan", b"of task", 60))
+CANCELLED = (Record("task", b"cancelled", 60, shelf="tasks"),)
+
+
+def outage(primary: Primary, lines: Lines, store: FallbackStore) -> None:
+    """Lasts until `mend`; a probe hangs meanwhile."""
+    primary.hold("probe")
+    primary.error = StoreError("down")
+    store.count(ONE)
+    assert "is away" in lines.next().getMessage()
+    primary.wait_until_inside("probe")
+    primary.calls.clear()
+
+
+def mend(primary: Primary, lines: Lines) -> str:
+    primary.error = None
+    primary.let_go("probe")
+    return lines.next().getMessage()
+
+
+def test_records_are_those_of_the_primary(make: Make, lines: Lines) -> None:
+    primary = Primary()
+    store = make(primary)
+    assert store.write(TASK) == (None, None)
+    assert store.write(TASK) == (b"accepted", None)
+    assert store.read(["plan", "no"]) == (b"of task", None)
+    assert store.list("tasks", "", 9) == (("task", b"accepted"),)
+    assert primary.calls == ["write task", "write task", "read plan", "list tasks"]
+    assert primary.counts.read(["task", "plan"]) == (b"accepted", b"of task")
+    assert lines.none_left()
+
+
+def test_a_future_has_the_answer_to_any_question(make: Make) -> None:
+    store = make(Primary())
+    writing, reading = store.begin(Writing(TASK)), store.begin(Reading(("task",)))
+    assert writing.result(PATIENCE_S) == store.end(writing) == (None, None)
+    assert reading.result(PATIENCE_S) == store.end(reading) == (b"accepted",)
+
+
+def test_a_record_that_is_too_long_is_refused_before_anybody_is_asked(make: Make) -> None:
+    primary = Primary()
+    store = make(primary)
+    long = Record("a", bytes(MAX_RECORD_BYTES + 1), 60)
+    for ask in (lambda: store.write([long]), lambda: store.begin(Writing((long,)))):
+        with pytest.raises(ValueError, match="allowed: 1179648"):
+            ask()
+    assert primary.calls == []
+
+
+def test_what_was_written_and_read_here_is_known_in_an_outage(make: Make, lines: Lines) -> None:
+    primary = Primary()
+    store, other = make(primary), make(primary)
+    store.write(TASK)
+    store.write(CANCELLED)
+    assert other.write(TASK) == (b"cancelled", None)  # that it is there is all that it is told
+    other.write([Record("b", b"1", 60), Record("c", b"1", 60)])
+    assert store.read(["b", "c"]) == (b"1", b"1")
+    other.write([Record("b", None, 60)])
+    assert store.read(["b"]) == (None,)
+    primary.error = StoreError("down")
+    assert store.read(["task", "plan", "b", "c"]) == (b"cancelled", b"of task", None, b"1")
+    assert store.list("tasks", "", 9) == (("task", b"cancelled"),)
+    assert store.write(TASK) == (b"cancelled", None)
+    assert other.read(["task", "plan"]) == (b"cancelled", None)
+
+
+def test_what_is_written_in_an_outage_is_written_before_the_store_is_back(
+    make: Make, lines: Lines, soon: None
+) -> None:
+    primary = Primary()
+    store = make(primary)
+    outage(primary, lines, store)
+    assert store.write(TASK) == (None, None)
+    assert store.write(TASK) == (b"accepted", None)
+    assert store.write(CANCELLED) == (b"accepted",)
+    assert store.write([Record("gone", None, 60)]) == (None,)
+    assert store.read(["task", "plan"]) == (b"cancelled", b"of task")
+    assert primary.calls == []
+    primary.counts.write([Record("gone", b"1", 60)])
+    told = mend(primary, lines)
+    assert told.endswith("s: counts are kept there again")
+    assert primary.calls == ["probe", "write task", "write task", "write gone"]
+    assert primary.counts.read(["task", "plan", "gone"]) == (b"cancelled", b"of task", None)
+    assert store.list("tasks", "", 9) == (("task", b"cancelled"),)
+
+
+def test_what_others_wrote_first_is_not_written_over_by_what_is_only_new(
+    make: Make, lines: Lines, soon: None
+) -> None:
+    primary = Primary()
+    store = make(primary)
+    outage(primary, lines, store)
+    assert store.write(TASK) == (None, None)
+    primary.counts.write([Record("task", b"another's", 60)])
+    mend(primary, lines)
+    assert primary.counts.read(["task", "plan"]) == (b"another's", None)
+    primary.error = StoreError("down")
+    assert store.read(["task"]) == (b"another's",)
+
+
+def test_a_record_lives_on_from_when_it_was_written(make: Make, lines: Lines, soon: None) -> None:
+    primary = Primary()
+    now_s, then_s = [0.0], 1_800_000_000.0
+    primary.counts = MemoryStore(clock=lambda: then_s)
+    store = make(primary, clock=lambda: now_s[0])
+    outage(primary, lines, store)
+    store.write([Record("short", b"", 5), Record("long", b"", 60), Record("gone", None, 5)])
+    store.write([Record("short", b"", 5)])
+    now_s[0] += 10
+    primary.counts.write([Record("gone", b"", 60)])
+    mend(primary, lines)
+    assert primary.counts.read(["short", "long", "gone"]) == (None, b"", None)
+    then_s += 50
+    assert primary.counts.read(["long"]) == (None,)
+
+
+@pytest.mark.parametrize("bound", ["MAX_OWED_RECORDS", "MAX_OWED_BYTES"])
+def test_the_newest_is_kept_for_the_store_and_how_much_is_not_is_said(
+    bound: str, make: Make, lines: Lines, soon: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert owed.MAX_OWED_RECORDS == 1000
+    monkeypatch.setattr(owed, bound, 4)
+    primary = Primary()
+    store = make(primary)
+    for lost in (4, 0):
+        outage(primary, lines, store)
+        for n in range(4 if lost else 2):
+            store.write([Record(f"{n}{key}", b"1", 60) for key in "ab"])
+        but = ", but for 4 records that could not be kept for it" if lost else ""
+        assert mend(primary, lines).endswith("s: counts are kept there again" + but)
+        written = [call for call in primary.calls if call.startswith("write")]
+        assert written == (["write 2a", "write 3a"] if lost else ["write 0a", "write 1a"])
+
+
+def test_a_store_that_cannot_be_written_to_is_not_back(make: Make, lines: Lines, soon: None) -> None:
+    primary = Primary()
+    store = make(primary)
+    outage(primary, lines, store)
+    store.write(TASK)
+    store.write([Record("b", b"1", 60)])
+    primary.errors["write b"] = StoreError("full")
+    primary.error = None
+    primary.let_go()
+    for _ in range(3):
+        primary.wait_until_inside("write b")
+    assert lines.none_left()
+    del primary.errors["write b"]
+    assert "is back after" in lines.next().getMessage()
+    assert primary.calls.count("write task") == 1
+    assert primary.counts.read(["task", "b"]) == (b"accepted", b"1")
+
+
+def test_a_record_that_brings_about_a_bug_keeps_no_store_away(make: Make, lines: Lines, soon: None) -> None:
+    primary = Primary()
+    store = make(primary)
+    outage(primary, lines, store)
+    store.write(TASK)
+    store.write([Record("b", b"1", 60)])
+    primary.errors["write task"] = ZeroDivisionError()
+    assert "but for 2 records" in mend(primary, lines)
+    assert primary.counts.read(["task", "b"]) == (None, b"1")
+
+
+def test_a_writing_whose_answer_was_not_waited_for_is_written_all_the_same(
+    make: Make, lines: Lines, soon: None
+) -> None:
+    primary = Primary()
+    store = make(primary)
+    primary.hold("write task")
+    first, second = store.begin(Writing(TASK)), store.begin(Writing((Record("b", b"1", 60),)))
+    primary.wait_until_inside("write task")
+    assert store.end(first) == (None, None)
+    assert second.done()
+    lines.next()
+    primary.let_go()
+    assert "is back after" in lines.next().getMessage()
+    assert primary.counts.read(["task", "plan", "b"]) == (b"accepted", b"of task", b"1")
+
+
+def test_what_waited_when_the_store_was_closed_is_written_with_the_next_question(make: Make) -> None:
+    primary = Primary()
+    store = make(primary)
+    primary.hold("one")
+    first, second = store.begin(Counting(ONE)), store.begin(Writing(TASK))
+    primary.wait_until_inside("one")
+    closing = threading.Thread(target=store.close)
+    closing.start()
+    assert second.result(PATIENCE_S) == (None, None)
+    primary.let_go()
+    closing.join(PATIENCE_S)
+    assert store.end(first) == Count(0, 0)
+    assert store.read(["task"]) == (b"accepted",)
+    assert primary.calls == ["one", "close", "write task", "read task"]
+
+
+class ReadBefore(Primary):
+    """What it reads first is known before a writing, and arrives after it."""
+
+    def __init__(self) -> None:
+        super().__init__(threads=2)
+        self.first_is_read = threading.Event()
+        self.written = threading.Event()
+
+    def read(self, keys: Sequence[str]) -> tuple[bytes | None, ...]:
+        values = super().read(keys)
+        if not self.first_is_read.is_set():
+            self.first_is_read.set()
+            self.written.wait(PATIENCE_S)
+        return values
+
+
+def test_what_was_read_before_a_writing_is_no_news_after_it(make: Make) -> None:
+    primary = ReadBefore()
+    store = make(primary)
+    reading = store.begin(Reading(("task",)))
+    assert primary.first_is_read.wait(PATIENCE_S)
+    store.write(TASK)
+    primary.written.set()
+    assert reading.result(PATIENCE_S) == (None,)
+    assert store._memory.read(["task"]) == (b"accepted",)
+    # Later on, it is.
+    primary.counts.write([Record("task", None, 0)])
+    assert store.read(["task"]) == (None,)
+    assert store._memory.read(["task"]) == (None,)
+
+
+def test_under_a_load_that_never_pauses_no_more_than_so_many_keys_are_kept_in_order(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fallback, "_MAX_OVERLAPPED", 10)
+    primary = Primary(threads=2)
+    store = make(primary)
+    primary.hold("one")
+    one = store.begin(Counting(ONE))
+    primary.wait_until_inside("one")
+    for n in range(50):
+        store.count((Counter(f"{n}"),))
+        store.write([Record(f"{n}", b"", 60)])
+        assert len(store._seen) + len(store._written) <= 10
+    primary.let_go()
+    one.result(PATIENCE_S)
+    assert not store._seen
+    assert not store._written
+
+
+def test_an_answer_that_is_none_is_a_bug_and_not_the_end_of_a_thread(
+    make: Make, lines: Lines, soon: None
+) -> None:
+    class Forgetful(Primary):
+        def read(self, keys: Sequence[str]) -> tuple[bytes | None, ...]:
+            return super().read(keys)[1:]
+
+    primary = Forgetful()
+    store = make(primary)
+    for level in ("ERROR", "WARNING"):
+        assert store.read(["a"]) == (None,)
+        assert lines.next().levelname == level
+        assert "is back after" in lines.next().getMessage()
+    assert befores(store, ONE, 1) == [0]
+    assert len(primary.asking) == 1
 
 
 # How it comes back
@@ -589,10 +871,10 @@ def test_a_probe_waits_for_a_thread_while_all_of_them_hang(make: Make, lines: Li
     primary = Primary(threads=2)
     store = make(primary)
     primary.hold("one", "two")
-    first, second = store.begin(ONE), store.begin(TWO)
+    first, second = store.begin(Counting(ONE)), store.begin(Counting(TWO))
     for _ in range(2):
         primary.entered.get(timeout=PATIENCE_S)
-    assert store.end(first, ONE) == store.end(second, TWO) == Count(0, 0)
+    assert store.end(first) == store.end(second) == Count(0, 0)
     lines.next()
     assert sorted(primary.calls) == ["one", "two"]
     primary.let_go("two")
@@ -608,16 +890,20 @@ def test_who_comes_late_with_an_earlier_outage_says_nothing_of_this_one(
     primary = Primary(threads=4)
     store = make(primary)
     primary.hold("one", "two", "three-times")
-    futures: list[Future[Count | None]] = [store.begin(ONE), store.begin(TWO), store.begin(THREE_TIMES)]
+    futures: list[Future[Count | None]] = [
+        store.begin(Counting(ONE)),
+        store.begin(Counting(TWO)),
+        store.begin(Counting(THREE_TIMES)),
+    ]
     for _ in futures:
         primary.entered.get(timeout=PATIENCE_S)
-    assert store.end(futures[0], ONE) == Count(0, 0)
+    assert store.end(futures[0]) == Count(0, 0)
     lines.next()
     assert "is back after" in lines.next().getMessage()
     # One is answered after all, one fails, and one was waited for in vain.
     primary.let_go("one")
     assert futures[0].result(PATIENCE_S) == Count(0, 0)
-    assert store.end(futures[1], TWO) == Count(0, 0)
+    assert store.end(futures[1]) == Count(0, 0)
     primary.error = StoreError("down")
     primary.let_go("three-times")
     assert futures[2].result(PATIENCE_S) == Count(0, 0)
@@ -633,9 +919,9 @@ def test_a_thread_that_hangs_since_an_earlier_outage_does_not_make_counts_stand_
     primary = Primary(threads=2)
     store = make(primary)
     primary.hold("one")
-    future = store.begin(ONE)
+    future = store.begin(Counting(ONE))
     primary.wait_until_inside("one")
-    assert store.end(future, ONE) == Count(0, 0)
+    assert store.end(future) == Count(0, 0)
     lines.next()
     assert "is back after" in lines.next().getMessage()
     assert befores(store, THREE_TIMES, 3) == [0, 1, 2]
@@ -721,12 +1007,12 @@ def test_closing_does_not_wait_for_what_hangs_and_answers_who_waits(make: Make, 
     primary = Primary()
     store = make(primary)
     primary.hold("one")
-    first, second, third = store.begin(ONE), store.begin(TWO), store.begin(TWO)
+    first, second, third = store.begin(Counting(ONE)), store.begin(Counting(TWO)), store.begin(Counting(TWO))
     primary.wait_until_inside("one")
     third.cancel()
     store.close()
     assert second.result(0) == Count(0, 0)
-    assert store.end(first, ONE) == Count(0, 0)
+    assert store.end(first) == Count(0, 0)
     with pytest.raises(CancelledError):
         third.result(0)
     assert primary.closed.empty()
@@ -739,7 +1025,7 @@ def test_a_store_that_nobody_has_any_more_lets_go_of_its_threads_and_connections
     primary = Primary(threads=3)
     store = FallbackStore(primary)
     primary.hold("one")
-    futures = [store.begin(ONE) for _ in range(3)]
+    futures = [store.begin(Counting(ONE)) for _ in range(3)]
     for _ in futures:
         primary.wait_until_inside("one")
     workers = [thread for thread in threading.enumerate() if thread.ident in primary.asking]
@@ -873,6 +1159,34 @@ primary.broken = False
 print(json.dumps([in_child(lambda: [before(store), before(store)]), before(store)]))
 """)
     assert told == [[0, 1], 1]
+
+
+def test_what_is_owed_in_an_outage_is_the_parents_to_write() -> None:
+    told = in_a_process("""
+from mockware.questions import Record
+written = []
+def write(records):
+    if primary.broken:
+        raise StoreError("down")
+    written.append(records[0].key)
+    return (None,)
+
+primary.write = write
+primary.broken = True
+fallback.RETRY_S = 0.01
+before(store)
+store.write([Record("of parent", b"", 60)])
+
+def child():
+    store.write([Record("of child", b"", 60)])
+    primary.broken = False
+    return [back.wait(20), written]
+
+told = [in_child(child), written[:]]
+primary.broken = False
+print(json.dumps([*told, back.wait(20), written]))
+""")
+    assert told == [[True, ["of child"]], [], True, ["of parent"]]
 
 
 def test_a_fork_in_the_middle_of_many_counts_leaves_the_child_nothing_locked() -> None:

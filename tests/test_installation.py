@@ -409,9 +409,15 @@ class NoThreads:
     def count(self, counters: Any) -> Any: ...
 
 
-@pytest.mark.parametrize("store", [object(), Path("counts.db"), 7, NoThreads()])
+class OnlyCounts(NoThreads):
+    threads = 1
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize("store", [object(), Path("counts.db"), 7, NoThreads(), OnlyCounts()])
 def test_what_is_no_store_is_refused(store: Any) -> None:
-    with pytest.raises(TypeError, match="a URL of Redis"):
+    with pytest.raises(TypeError, match="a URL of Redis, or an object with `count`, `write`, `read`, `list`"):
         mockware.wrap(asgi, enabled=True, environ={}, store=store)
 
 

@@ -9,8 +9,10 @@ dead and nothing for whoever comes later; the bound here is wide, and the worst 
 """
 
 import asyncio
+import logging
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -45,7 +47,10 @@ from tests.counting import (
 from tests.counting_app import EACH
 from tests.redis_server import RedisServer
 
-from mockware.fallback import MAX_WAIT_S, RETRY_S
+from mockware.fallback import MAX_WAIT_S, RETRY_S, FallbackStore
+from mockware.logs import logger
+from mockware.questions import Record
+from mockware.redis_store import RedisStore
 
 BOUND_S = MAX_WAIT_S + 2.75  # for a busy machine; a request that waits for a dead store does so for ever
 CONNECTIONS = {PASSTHROUGH: 2, STATELESS: 2, COUNTED: 4}  # on each server
@@ -267,6 +272,52 @@ def test_redis_is_restarted_at_once(redis: RedisServer, by_redis: list[Served]) 
         assert all(lines in ([], ["away", "back"]) for lines in scene.lines())
 
     play(by_redis, "restarted", restart)
+
+
+class Returns(logging.Handler):
+    """Counts the stores that have come back, to be waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen = threading.Semaphore(0)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "is back after" in record.getMessage():
+            self._seen.release()
+
+    def wait(self) -> None:
+        assert self._seen.acquire(timeout=PATIENCE_S), "the store is not back"
+
+
+@pytest.mark.parametrize("how", ["killed", "stopped"])
+def test_records_outlast_an_outage_and_what_is_written_meanwhile_is_shared_afterwards(how: str) -> None:
+    task = Record("task", b"accepted", 600, only_new=True, shelf="tasks")
+    cancelled = Record("task", b"cancelled", 600, shelf="tasks")
+    later = Record("later", b"accepted", 600, only_new=True, shelf="tasks")
+    returns = Returns()
+    logger.addHandler(returns)
+    with RedisServer() as redis:
+        one, other = (FallbackStore(RedisStore(redis.url)) for _ in range(2))
+        try:
+            assert one.write([task]) == (None,)
+            assert other.write([cancelled]) == (b"accepted",)
+            assert one.read(["task"]) == (b"cancelled",)
+            redis.kill() if how == "killed" else redis.pause()
+            began = time.monotonic()
+            assert one.write([task]) == (b"cancelled",)  # it stays cancelled
+            assert one.write([later]) == other.write([later]) == (None,)  # each by itself
+            assert one.list("tasks", "", 9) == (("later", b"accepted"), ("task", b"cancelled"))
+            assert time.monotonic() - began < 2 * BOUND_S
+            redis.restart() if how == "killed" else redis.resume()
+            for _ in range(2):
+                returns.wait()
+            assert other.read(["later"]) == one.read(["later"]) == (b"accepted",)
+            # A server that was killed has forgotten what was written before.
+            assert one.read(["task"]) == (None if how == "killed" else b"cancelled",)
+        finally:
+            logger.removeHandler(returns)
+            one.close()
+            other.close()
 
 
 # ---- SQLite

@@ -1,4 +1,4 @@
-"""Every store counts the same, exactly, and says in one way that it cannot.
+"""Every store counts the same, exactly, keeps records alike, and says in one way that it cannot.
 
 One suite runs over all of them; what follows it is about one each: what is done to a file or a server, and
 that the store tells of it and comes back.
@@ -6,6 +6,7 @@ that the store tells of it and comes back.
 
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -24,10 +25,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.redis_server import Cluster, RedisServer, Sentinel
 
-from mockware import memory_store, sqlite_store
-from mockware.counters import COUNTER_TTL_S, Count, Counter, Store
+from mockware import memory_store, redis_store, sqlite_store
+from mockware.counters import COUNTER_TTL_S, Count, Counter
 from mockware.exceptions import StoreError
 from mockware.memory_store import MemoryStore
+from mockware.questions import MAX_RECORD_BYTES, Record, Store
 from mockware.redis_store import RedisStore
 from mockware.sqlite_store import SQLiteStore
 
@@ -279,6 +281,189 @@ def test_redis_and_its_model_agree(store: Store, lines: list[list[Counter]]) -> 
         assert store.count(named) == model.count(named, 0)
 
 
+# ---- records
+
+
+def record(
+    key: str, value: bytes | None = b"", ttl_s: float = 3600, *, only_new: bool = False, shelf: str = ""
+) -> Record:
+    return Record(key, value, ttl_s, only_new, shelf)
+
+
+@on_every_store
+def test_a_record_is_kept_written_over_and_taken_away(store: Store) -> None:
+    assert store.write([record("a", b"1"), record("b", b"\0\xff\r\n")]) == (None, None)
+    assert store.read(["b", "no", "a", "a"]) == (b"\0\xff\r\n", None, b"1", b"1")
+    assert store.write([record("a", b"")]) == (b"1",)
+    assert store.read(["a"]) == (b"",)
+    assert store.write([record("a", None), record("no", None)]) == (b"", None)
+    assert store.read(["a", "b"]) == (None, b"\0\xff\r\n")
+
+
+@on_every_store
+def test_what_is_only_new_and_there_already_ends_the_writing(store: Store) -> None:
+    first = [record("a", b"1", only_new=True), record("b", b"1"), record("c", b"1", only_new=True)]
+    assert store.write(first) == (None, None, None)
+    second = [record("d", b"2"), record("b", b"2", only_new=True), record("c", b"2"), record("e", b"2")]
+    assert store.write(second) == (None, b"1", None, None)
+    assert store.read(["a", "b", "c", "d", "e"]) == (b"1", b"1", b"1", b"2", None)
+    assert store.write([record("a", None, only_new=True), record("a", b"3")]) == (b"1", None)
+    assert store.write([record("e", None, only_new=True), record("a", b"3")]) == (None, b"1")
+
+
+@on_every_store
+def test_a_writing_goes_in_order(store: Store) -> None:
+    writing = [record("a", b"1"), record("a", b"2"), record("a", None), record("a", b"3", only_new=True)]
+    assert store.write(writing) == (None, b"1", b"2", None)
+    assert store.read(["a"]) == (b"3",)
+
+
+@on_every_store
+def test_who_asks_for_no_record_gets_none(store: Store) -> None:
+    store.write([record("a", shelf="s")])
+    assert (store.write([]), store.read([]), store.list("s", "", 0)) == ((), (), ())
+    assert store.list("no", "", 5) == store.list("s", "", -1) == ()
+
+
+@on_every_store
+def test_a_shelf_is_in_the_order_of_its_keys_and_goes_on_after_any(store: Store) -> None:
+    keys = ["10", "9", "B", "a", "aa", "~"]
+    for key in reversed(keys):
+        store.write([record(key, key.encode(), shelf="s"), record(f"{key}:other", shelf="t"), record("1")])
+    whole = tuple((key, key.encode()) for key in keys)
+    assert store.list("s", "", 100) == whole
+    assert store.list("s", "", 2) == whole[:2]
+    assert store.list("s", "9", 2) == whole[2:4]
+    assert store.list("s", "A", 100) == whole[2:]
+    assert store.list("s", "~", 100) == ()
+    store.write([record("B", b"again", shelf="s"), record("a", None, shelf="s")])
+    assert store.list("s", "9", 2) == (("B", b"again"), ("aa", b"aa"))
+    store.write([record(key, None, shelf="s") for key in keys])
+    assert store.list("s", "", 100) == ()
+
+
+@on_every_store
+def test_a_counter_a_record_and_a_shelf_of_one_name_are_three(store: Store) -> None:
+    for name in ("a", "record:a", ":a", "shelf:a"):
+        assert store.count([Counter(name)]) == Count(0, 0)
+        assert store.write([record(name, b"1", shelf=name)]) == (None,)
+        assert store.list(name, "", 9) == ((name, b"1"),)
+        assert store.count([Counter(name)]) == Count(0, 1)
+
+
+@on_every_store
+def test_keys_of_records_are_what_they_are(store: Store) -> None:
+    keys = sorted([*map(chr, range(33, 127)), "{}", "{a}b", "%s", "'--", "(a", "[a", "~" * 120])
+    store.write([record(key, key.encode(), shelf="'{}%s") for key in keys])
+    assert store.read(keys) == tuple(key.encode() for key in keys)
+    assert store.list("'{}%s", "", 1000) == tuple((key, key.encode()) for key in keys)
+
+
+@on_every_store
+def test_the_longest_record_is_kept_whole(store: Store) -> None:
+    longest = os.urandom(MAX_RECORD_BYTES)
+    store.write([record("a", longest, shelf="s")])
+    assert store.read(["a"]) == (longest,)
+    assert store.list("s", "", 1) == (("a", longest),)
+    assert store.write([record("a", b"")]) == (longest,)
+
+
+@on_every_store
+def test_of_eight_threads_that_write_what_is_only_new_one_has_written_it(store: Store) -> None:
+    begin = threading.Barrier(8)
+
+    def write(number: int) -> list[int]:
+        begin.wait(PATIENCE_S)
+        mine = b"%d" % number
+        writings = ([record(f"{n}", mine, only_new=True), record(f"{n}b", mine)] for n in range(50))
+        return [n for n, writing in enumerate(writings) if store.write(writing) == (None, None)]
+
+    with ThreadPoolExecutor(8) as threads:
+        won = list(threads.map(write, range(8)))
+    assert sorted(chain.from_iterable(won)) == list(range(50))
+    for number, mine in enumerate(won):
+        for n in mine:
+            assert store.read([f"{n}", f"{n}b"]) == (b"%d" % number,) * 2
+
+
+@on_every_shared_store
+def test_two_stores_of_one_place_share_their_records(place: Place) -> None:
+    one, other = place.open(), place.open()
+    one.write([record("a", b"1", shelf="s")])
+    assert other.write([record("a", b"2", only_new=True)]) == (b"1",)
+    assert other.read(["a"]) == (b"1",)
+    other.write([record("a", None, shelf="s")])
+    assert one.read(["a"]) == (None,)
+    assert one.list("s", "", 9) == ()
+
+
+# What a key's shelf is does not change.
+SHELVED = {"a": "s", "b": "s", "c": "s", "d": "t", "e": ""}
+
+
+def writings(ttls_s: Sequence[float]) -> st.SearchStrategy[Any]:
+    each = st.tuples(
+        st.sampled_from("abcde"),
+        st.none() | st.sampled_from([b"", b"1", b"2"]),
+        st.sampled_from(ttls_s),
+        st.booleans(),
+    )
+    return st.tuples(st.just("write"), st.lists(each, max_size=4))
+
+
+LOOKS = st.tuples(st.just("read"), st.lists(st.sampled_from("abcde"), max_size=4)) | st.tuples(
+    st.just("list"), st.tuples(st.sampled_from("st"), st.sampled_from(["", "a", "b", "c"]), st.integers(0, 4))
+)
+
+
+def asked(store: Any, name: str, step: tuple[str, Any]) -> Any:
+    verb, what = step
+    if verb == "write":
+        return store.write(
+            [
+                Record(name + key, value, ttl_s, only_new, SHELVED[key] and name + SHELVED[key])
+                for key, value, ttl_s, only_new in what
+            ]
+        )
+    if verb == "read":
+        return store.read([name + key for key in what])
+    shelf, after, limit = what
+    return store.list(name + shelf, name + after, limit)
+
+
+@on("sqlite")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=100)
+@given(steps=st.lists(st.tuples(st.sampled_from([0, 0.5, 1, 59]), writings([1, 60]) | LOOKS), max_size=25))
+def test_a_file_and_memory_agree_on_records_at_any_time(
+    store: Store, clock: Clock, steps: list[tuple[float, tuple[str, Any]]]
+) -> None:
+    memory, name = MemoryStore(clock=clock), uuid.uuid4().hex
+    for leap_s, step in steps:
+        clock.now += leap_s
+        assert asked(store, name, step) == asked(memory, name, step)
+
+
+@on("tcp", "cluster")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
+@given(steps=st.lists(writings([3600, 0.5 + 3600]) | LOOKS, max_size=25))
+def test_redis_and_memory_agree_on_records(store: Store, steps: list[tuple[str, Any]]) -> None:
+    memory, name = MemoryStore(), uuid.uuid4().hex
+    for step in steps:
+        assert asked(store, name, step) == asked(memory, name, step)
+
+
+@on("memory", "sqlite")
+def test_a_record_is_not_given_when_its_time_is_over(store: Store, clock: Clock) -> None:
+    store.write([record("a", b"1", 0.25, shelf="s"), record("b", b"1", 60, shelf="s")])
+    clock.now += 0.125
+    assert store.read(["a"]) == (b"1",)
+    clock.now += 0.125
+    assert store.read(["a", "b"]) == (None, b"1")
+    assert store.list("s", "", 9) == (("b", b"1"),)
+    assert store.write([record("a", b"2", only_new=True, shelf="s")]) == (None,)
+    assert store.list("s", "", 1) == (("a", b"2"),)
+
+
 # ---- how long a counter lives
 
 
@@ -325,6 +510,7 @@ def test_redis_ends_a_counter_a_day_after_it_was_looked_at(place: Place, store: 
 OPENED = """
 import json, os, sys, threading, traceback, warnings
 from mockware.counters import Counter
+from mockware.questions import Record
 def opened(kind, *where):
     if kind == "memory":
         from mockware.memory_store import MemoryStore
@@ -344,6 +530,13 @@ while (answer := store.count([Counter("full", 0), Counter("a", limit)])) is not 
     counted.append(answer.before)
 store.close()
 print(json.dumps(counted))
+"""
+WRITE_WHAT_IS_NEW = """
+print("ready", flush=True)
+keys = int(sys.stdin.readline())
+answers = [store.write([Record(str(n), b"", 60, True)]) for n in range(keys)]
+store.close()
+print(json.dumps([n for n, answer in enumerate(answers) if answer == (None,)]))
 """
 FORK_WHILE_ANOTHER_THREAD_COUNTS = """
 import signal
@@ -390,21 +583,33 @@ def started(script: str, place: Place) -> "subprocess.Popen[str]":
     )
 
 
+def said_together(script: str, place: Place, processes: int, line: str) -> list[Any]:
+    """What each process prints, as JSON; they get the line when all of them are ready."""
+    with ExitStack() as ends:
+        running = [ends.enter_context(started(script, place)) for _ in range(processes)]
+        for process in running:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n", process.communicate()[1]
+        for process in running:
+            assert process.stdin is not None
+            process.stdin.write(f"{line}\n")
+            process.stdin.flush()
+        said = [process.communicate(timeout=PATIENCE_S) for process in running]
+    assert [errors for _, errors in said] == [""] * processes
+    return [json.loads(out) for out, _ in said]
+
+
 @on("sqlite", "tcp")
 def test_eight_processes_count_exactly(place: Place) -> None:
     limit = 2000
-    with ExitStack() as ends:
-        processes = [ends.enter_context(started(COUNT_TO_THE_LIMIT, place)) for _ in range(8)]
-        for process in processes:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n", process.communicate()[1]
-        for process in processes:
-            assert process.stdin is not None
-            process.stdin.write(f"{limit}\n")
-            process.stdin.flush()
-        said = [process.communicate(timeout=PATIENCE_S) for process in processes]
-    assert [errors for _, errors in said] == [""] * 8
-    assert sorted(chain.from_iterable(json.loads(out) for out, _ in said)) == list(range(limit))
+    counted = said_together(COUNT_TO_THE_LIMIT, place, 8, f"{limit}")
+    assert sorted(chain.from_iterable(counted)) == list(range(limit))
+
+
+@on("sqlite", "tcp")
+def test_of_four_processes_that_write_what_is_only_new_one_has_written_it(place: Place) -> None:
+    won = said_together(WRITE_WHAT_IS_NEW, place, 4, "500")
+    assert sorted(chain.from_iterable(won)) == list(range(500))
 
 
 @on("memory", "sqlite", "tcp", "cluster")
@@ -462,6 +667,91 @@ def test_expired_counters_leave_memory_as_others_come(clock: Clock) -> None:
     assert len(store._counts) == 20
 
 
+def test_a_record_that_is_too_long_is_refused_and_nothing_is_written() -> None:
+    store = MemoryStore()
+    with pytest.raises(ValueError, match=r"a record of 1179649 bytes; allowed: 1179648"):
+        store.write([record("a"), record("b", bytes(MAX_RECORD_BYTES + 1))])
+    assert store.read(["a", "b"]) == (None, None)
+
+
+def held(store: MemoryStore) -> str:
+    """The keys in memory, expired or not; what is kept beside them must agree."""
+    records = store._records
+    assert store._bytes == sum(len(kept.value) for kept in records.values())
+    assert store._ends == sorted((kept.expires_at, key) for key, kept in records.items())
+    shelves: dict[str, list[str]] = {}
+    for key, kept in sorted(records.items()):
+        if kept.shelf:
+            shelves.setdefault(kept.shelf, []).append(key)
+    assert store._shelves == shelves
+    return "".join(records)
+
+
+def test_the_record_that_was_written_first_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_store, "MAX_RECORDS", 3)
+    store = MemoryStore()
+    for key in "abcad":
+        store.write([record(key, shelf="s")])
+        store.read("abc")  # reading does not help
+    assert held(store) == "cad"
+
+
+def test_what_records_weigh_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_store, "MAX_RECORDS_BYTES", 10)
+    store = MemoryStore()
+    for key in "abcd":
+        store.write([record(key, b"123", shelf="s")])
+    assert held(store) == "bcd"
+    store.write([record("b", b"1234", shelf="s")])
+    assert held(store) == "cdb"
+    store.write([record("e", b"1234567890", shelf="s")])
+    assert held(store) == "e"
+    store.write([record("f", bytes(11), shelf="s")])
+    assert held(store) == ""
+
+
+def test_expired_records_leave_memory_as_others_come_and_before_any_that_live(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory_store, "MAX_RECORDS", 4)
+    store = MemoryStore(clock=clock)
+    for key, ttl_s in zip("abcd", (60, 10, 60, 5), strict=True):
+        store.write([record(key, ttl_s=ttl_s, shelf="s")])
+    clock.now += 10
+    store.write([record("e", shelf="s")])
+    assert held(store) == "ace"
+
+
+def test_what_another_store_has_is_taken_over_and_keeps_its_time_and_shelf(clock: Clock) -> None:
+    store = MemoryStore(clock=clock)
+    store.write([record("a", b"1", 60, shelf="s"), record("b", b"1", 60)])
+    for key, value in (("a", b"1"), ("b", b"2"), ("c", b"3"), ("d", None)):
+        store.note_record(key, value)
+    clock.now += 60
+    assert store.read("abcd") == (None, b"2", b"3", None)
+    store.write([record("a", b"1", 60, shelf="s")])
+    store.note_record("a", b"2")
+    assert store.list("s", "", 9) == (("a", b"2"),)
+    store.note_record("b", None)
+    clock.now += COUNTER_TTL_S
+    assert store.read("abcd") == (None,) * 4
+    store.write([record("e")])
+    held(store)
+
+
+def test_a_copy_that_was_made_in_the_middle_of_a_writing_is_whole() -> None:
+    store = MemoryStore()
+    store.write([record("a", b"1", shelf="s"), record("b", b"1", shelf="s")])
+    lock = store._lock
+    with lock:  # another thread has it, which the child does not have
+        del store._records["a"]
+        store._forget_other_threads()
+    assert held(store) == "b"
+    assert store._lock is not lock
+    store.write([record("a", b"2", shelf="s")])
+    assert held(store) == "ba"
+
+
 # ---- SQLite
 
 
@@ -511,7 +801,7 @@ def test_the_file_is_ours_in_writing(file_store: SQLiteStore, path: Path) -> Non
     with connected(path) as connection:
         pragmas = ["application_id", "user_version", "journal_mode"]
         values = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in pragmas]
-    assert values == [int.from_bytes(b"mock"), 1, "wal"]
+    assert values == [int.from_bytes(b"mock"), 2, "wal"]
 
 
 def test_a_store_that_nobody_closed_goes_quietly(path: Path) -> None:
@@ -572,7 +862,7 @@ def test_a_lock_that_is_released_in_time_is_not_told(
 
 
 def test_a_thread_that_counts_for_long_is_told_of(file_store: SQLiteStore) -> None:
-    with file_store._lock, pytest.raises(StoreError, match=r"other threads have been counting for 0\.2 s"):
+    with file_store._lock, pytest.raises(StoreError, match=r"other threads have been asking for 0\.2 s"):
         file_store.count([Counter("a")])
     assert file_store.count([Counter("a")]) == Count(0, 0)
 
@@ -630,11 +920,19 @@ def of_another_program_by_its_mark(path: Path) -> str:
 
 
 def of_a_later_mockware(path: Path) -> str:
+    return of_a_mockware(path, 3)
+
+
+def of_an_earlier_mockware(path: Path) -> str:
+    return of_a_mockware(path, 1)
+
+
+def of_a_mockware(path: Path, version: int) -> str:
     with closing(SQLiteStore(str(path))) as store:
         store.count([Counter("a")])
     with connected(path) as other:
-        other.execute("PRAGMA user_version = 2")
-    return "its counters are of version 2, this mockware reads 1; delete the file"
+        other.execute(f"PRAGMA user_version = {version}")
+    return f"its tables are of version {version}, this mockware reads 2; delete the file"
 
 
 @pytest.mark.parametrize(
@@ -646,6 +944,7 @@ def of_a_later_mockware(path: Path) -> str:
         of_another_program_by_its_version,
         of_another_program_by_its_mark,
         of_a_later_mockware,
+        of_an_earlier_mockware,
     ],
 )
 def test_a_file_that_cannot_be_used_is_left_as_it_is(
@@ -811,6 +1110,74 @@ def test_a_purge_has_its_bound_too(path: Path, clock: Clock, monkeypatch: pytest
     assert len(rows(path)) == 91
 
 
+def test_records_are_read_while_another_process_writes(file_store: SQLiteStore, path: Path) -> None:
+    file_store.write([record("a", b"1", shelf="s")])
+    with connected(path) as other:
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("DELETE FROM records")
+        assert file_store.read(["a"]) == (b"1",)
+        assert file_store.list("s", "", 9) == (("a", b"1"),)
+        with pytest.raises(StoreError, match="another process has held its lock"):
+            file_store.write([record("a", b"2")])
+        other.execute("COMMIT")
+    assert file_store.read(["a"]) == (None,)
+
+
+def test_a_writing_that_fails_has_written_nothing(
+    file_store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file_store.write([record("a", b"1")])
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite_store, "_TAKE_AWAY", "DELETE FROM nowhere WHERE key = ?")
+        with pytest.raises(StoreError, match="nowhere"):
+            file_store.write([record("b", b"2"), record("a", None)])
+    assert file_store.read(["a", "b"]) == (b"1", None)
+
+
+def records_in(path: Path) -> str:
+    with connected(path) as connection:
+        return "".join(key for (key,) in connection.execute("SELECT key FROM records ORDER BY rowid"))
+
+
+def test_expired_records_are_removed_now_and_then(
+    path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_store, "PURGE_EVERY", 4)
+    with closing(SQLiteStore(str(path), clock=clock)) as store:
+        store.write([record("a", ttl_s=10), record("b", ttl_s=20), record("c", ttl_s=10)])
+        clock.now += 10
+        store.write([record("d")])
+        assert records_in(path) == "abcd"
+        store.write([record("e")])
+        assert records_in(path) == "bde"
+
+
+def test_records_are_bounded_and_those_written_first_go_first(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_store, "PURGE_EVERY", 1)
+    monkeypatch.setattr(sqlite_store, "MAX_RECORDS", 3)
+    with closing(SQLiteStore(str(path))) as store:
+        for key in "abcade":
+            store.write([record(key, shelf="s")])
+        assert records_in(path) == "cade"  # the bound, and the one that came after it was looked at
+
+
+def test_the_file_is_bounded_whoever_writes(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mib = 1024 * 1024
+    monkeypatch.setattr(sqlite_store, "MAX_FILE_BYTES", 4 * mib)
+    monkeypatch.setattr(sqlite_store, "_PURGE_EVERY_BYTES", mib)
+    stores = [SQLiteStore(str(path)) for _ in range(2)]
+    for n in range(20):
+        stores[n % 2].write([record(chr(97 + n), bytes(mib), shelf="s")])
+        stores[n % 2].count([Counter(f"{n}")])
+        assert path.stat().st_size < 7 * mib
+    assert "qrst".endswith(records_in(path)[-4:])
+    assert stores[0].count([Counter("0")]) == Count(0, 1)
+    for store in stores:
+        store.close()
+
+
 # ---- Redis
 
 
@@ -849,10 +1216,108 @@ def test_a_count_is_one_round_trip(place: Place, store: Store) -> None:
             store.count(line)
         after = calls(admin)
     of_script = {"get", "incr", "pexpire", "info"}
-    of_watchers = {"ping", "publish", "hello", "subscribe"} if place.kind == "sentinel" else set()
+    of_watchers = {"ping", "publish", "hello", "subscribe"}  # a Sentinel, which an earlier test has started
     differences = {name: calls - before.get(name, 0) for name, calls in after.items()}
     seen = {name: n for name, n in differences.items() if n and name not in of_script | of_watchers}
     assert seen == {"evalsha": 10}
+
+
+@on(*REDIS)
+def test_to_write_to_read_or_to_list_is_one_round_trip(place: Place, store: Store) -> None:
+    assert place.admin is not None
+    with place.admin() as admin:
+        for turn in "xy":  # the first time, the server does not know the scripts
+            before = calls(admin)
+            for n in range(5):
+                store.write([record(f"{n}{key}", shelf=turn) for key in "abc"])
+                assert store.read(["0a", "no", f"{n}b"]) == (b"", None, b"")
+                assert len(store.list(turn, "", 4)) == (4 if n else 3)
+                store.write([record(f"{n}a", None, shelf=turn), record("0a", shelf=turn)])
+        after = calls(admin)
+    assert {name: after.get(name, 0) - before.get(name, 0) for name in ("evalsha", "eval", "mget")} == {
+        "evalsha": 15,
+        "eval": 0,
+        "mget": 5,
+    }
+
+
+@on(*REDIS)
+def test_a_shelf_lives_as_long_as_its_last_record(place: Place, store: Store) -> None:
+    assert place.admin is not None
+    tag = f"{{{place.spec[2]}}}"
+    with place.admin() as admin:
+
+        def lives(*keys: str) -> list[float]:
+            return [round(admin.pttl(tag + key) / 10_000) * 10 for key in keys]
+
+        store.write([record("a", b"1", 500, shelf="s")])
+        store.write([record("b", b"1", 1000, shelf="s"), record("c", b"1", 100, shelf="s")])
+        assert lives("record:a", "record:b", "record:c", "shelf:s") == [500, 1000, 100, 1000]
+        store.write([record("a", b"1", 0.0001)])
+        while admin.exists(f"{tag}record:a"):
+            pass
+    assert store.read(["a"]) == (None,)
+
+
+@on("tcp", "cluster")
+def test_keys_of_the_dead_leave_their_shelf_when_somebody_looks(place: Place, store: Store) -> None:
+    assert place.admin is not None
+    tag = f"{{{place.spec[2]}}}"
+    keys = [f"{n:03}" for n in range(300)]
+    with place.admin() as admin:
+        for key in keys:
+            store.write([record(key, b"1", shelf="s")])
+
+        def expire(*dead: str) -> None:
+            for key in dead:
+                assert admin.delete(f"{tag}record:{key}") == 1
+
+        def shelved() -> list[str]:
+            return list(admin.zrange(f"{tag}shelf:s", 0, -1))
+
+        # Whoever writes looks at the two lowest and at two neighbours.
+        expire("000", "001", "002", "101", "102", "103")
+        store.write([record("100", b"2", shelf="s")])
+        assert shelved() == [key for key in keys if key not in ("000", "001", "101", "102")]
+        # Whoever lists goes on until there are enough, and others are as they were.
+        expire(*keys[3:99])
+        assert store.list("s", "", 2) == (("099", b"1"), ("100", b"2"))
+        assert shelved() == ["099", "100", *keys[103:]]
+
+
+@on("tcp")
+def test_a_list_looks_at_so_many_keys_and_no_more(
+    place: Place, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_store, "_MAX_LOOKED_AT", 10)
+    assert place.admin is not None
+    tag = f"{{{place.spec[2]}}}"
+    with place.admin() as admin:
+        admin.zadd(f"{tag}shelf:s", {f"{n:03}": 0 for n in range(25)})
+        store.write([record("zzz", b"1", shelf="s")])
+        found = [store.list("s", "", 5) for _ in range(4)]
+        assert found == [(), (), (("zzz", b"1"),), (("zzz", b"1"),)]
+
+
+def test_a_server_without_memory_writes_all_or_nothing(own_server: RedisServer) -> None:
+    with closing(RedisStore(own_server.url)) as store, closing(own_server.admin()) as admin:
+        store.write([record("a", b"1")])
+        admin.config_set("maxmemory", 1)
+        with pytest.raises(StoreError, match="maxmemory"):
+            store.write([record("b", b"2"), record("a", None)])
+        assert store.read(["a", "b"]) == (b"1", None)
+        # To take away is allowed, and what follows it in the same script is, too.
+        assert store.write([record("a", None), record("b", b"2")]) == (b"1", None)
+        assert store.read(["a", "b"]) == (None, b"2")
+        admin.config_set("maxmemory", 0)
+
+
+def test_records_are_bytes_whatever_the_url_says(server: RedisServer) -> None:
+    url = f"{server.url}?decode_responses=true"
+    with closing(RedisStore(url, prefix=uuid.uuid4().hex)) as store:
+        store.write([record("a", b"\xff", shelf="s")])
+        assert store.read(["a"]) == (b"\xff",)
+        assert store.list("s", "", 1) == (("a", b"\xff"),)
 
 
 @on(*REDIS)
@@ -931,13 +1396,17 @@ QUOTED = "s3cr%2Ft%20%40%3A%25%2B%C3%A9"
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[RedisServer]:
     with RedisServer("--requirepass", PASSWORD) as server:
+        # Those that the docstring names, and no other.
+        told = (RedisStore.__doc__ or "").split("the commands that")[1].split("Nothing")[0]
+        commands = re.findall(r"\b[A-Z]{3,}\b", told)
+        assert {"EVALSHA", "INCR", "ZRANGEBYLEX"} < set(commands)
         with closing(server.admin(password=PASSWORD)) as admin:
             admin.acl_setuser(
                 "mock",
                 enabled=True,
                 passwords=["+" + PASSWORD],
-                keys=["{mockware}:*"],
-                commands=["+evalsha", "+eval", "+get", "+incr", "+pexpire"],
+                keys=["{mockware}*"],
+                commands=["+" + command.lower() for command in commands],
             )
         yield server
 
@@ -947,6 +1416,9 @@ def test_user_and_password_come_with_the_url(user: str, guarded: RedisServer) ->
     url = guarded.url.replace("//", f"//{user}:{QUOTED}@")
     with closing(RedisStore(url)) as store:
         assert store.count([Counter(user)]) == Count(0, 0)
+        assert store.write([record("gone", None, shelf="s"), record("a", shelf="s")])[0] is None
+        assert store.read(["a"]) == (b"",)
+        assert store.list("s", "", 1) == (("a", b""),)
         assert store.name == guarded.url
     with closing(RedisStore(guarded.unix_url.replace("//", f"//{user}:{QUOTED}@"))) as store:
         assert store.count([Counter(user)]) == Count(0, 1)

@@ -66,7 +66,7 @@ _TTL_MS = int(COUNTER_TTL_S * 1000)
 # long as the last of its records. The key of one that expires stays on it until somebody looks: whoever
 # writes does, at the two lowest keys (the oldest, where keys begin with a time) and at two neighbours (any,
 # where they are random), so that a shelf that nobody ever lists has about as many dead ones as living.
-# Redis has room for a whole script or refuses the first thing that it writes: all or none.
+# Redis has room for a whole script or refuses the first thing that it sets: all or none.
 _WRITE = _script("""
 local prefix = ARGV[1]
 local function forget_dead(shelf, members)
