@@ -35,7 +35,8 @@ def prefix_of(request: Request, *, trusts_forwarded: bool) -> str:
     prefix = request.mount.rstrip("/")
     if trusts_forwarded:
         given = (request.header("x-forwarded-prefix") or "").partition(",")[0].strip().rstrip("/")
-        if given and _PREFIX.fullmatch(given) and not prefix.startswith(given):
+        # A server that was told the same by its own configuration has it in its mount already.
+        if _PREFIX.fullmatch(given) and not f"{prefix}/".startswith(f"{given}/"):
             prefix = given + prefix
     return prefix
 

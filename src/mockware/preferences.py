@@ -14,11 +14,15 @@ from .messages import TOKEN
 # Nobody prefers more than a line; a parser need not see more than that.
 MAX_PREFER_CHARS = 1024
 
-# preference = token [ BWS "=" BWS word ] *( OWS ";" [ OWS parameter ] ); a word is a token or quoted.
+# preference = token [ BWS "=" BWS word ] *( OWS ";" [ OWS parameter ] ); a word is a token or quoted. Nothing
+# that was taken is given back, so that the time is in proportion to the length, whatever it is that is sent.
+_QUOTED = r"\"(?:[^\"\\]|\\.)*+\""
 _PREFERENCE = re.compile(
-    rf"[ \t]*({TOKEN})(?:[ \t]*=[ \t]*({TOKEN}|\"(?:[^\"\\]|\\.)*\"))?"
-    rf"((?:[ \t]*;[^,;\"]*(?:\"(?:[^\"\\]|\\.)*\")?)*)[ \t]*(?:,|$)"
+    rf"[ \t]*+({TOKEN}+)(?:[ \t]*+=[ \t]*+({TOKEN}+|{_QUOTED}))?+"
+    rf"(?:[ \t]*+;(?:[^,;\"]|{_QUOTED})*+)*+[ \t]*+(?:,|$)"
 )
+_ELEMENT = re.compile(rf"(?:[^,\"]|{_QUOTED}|\")*+(?:,|$)")
+_ESCAPED = re.compile(r"\\(.)")
 _SECONDS = re.compile("[0-9]{1,9}")
 
 
@@ -32,18 +36,19 @@ class Preferences(NamedTuple):
 def read_preferences(field: str | None) -> Preferences:
     """The preferences of a request; of one that is said twice, the first counts (section 2)."""
     found: dict[str, str] = {}
-    text = (field or "")[:MAX_PREFER_CHARS]
+    text = field or ""
+    if len(text) > MAX_PREFER_CHARS:
+        text = text[:MAX_PREFER_CHARS].rpartition(",")[0]  # half a number is another number
     at = 0
     while at < len(text):
         match = _PREFERENCE.match(text, at)
-        if match is None:
-            # Nothing that can be understood: on behind the next comma.
-            at = text.find(",", at) + 1
-            if not at:
-                break
-            continue
-        name, value, _ = match.groups()
-        found.setdefault(name.lower(), (value or "").strip('"'))
+        if match is not None:
+            name, value = match.groups(default="")
+            if value.startswith('"'):
+                value = _ESCAPED.sub(r"\1", value[1:-1])
+            found.setdefault(name.lower(), value)
+        elif (match := _ELEMENT.match(text, at)) is None:
+            break
         at = match.end()
     wait = found.get("wait", "")
     return Preferences(

@@ -21,6 +21,7 @@ from .tasks import Task
 _TIME, _DURATION, _FLAGS, _CHANCE, _MAC = 10, 6, 1, 9, 16
 ID_CHARS = _TIME + _DURATION + _FLAGS + _CHANCE + _MAC
 MAX_DURATION_S = ((1 << 5 * _DURATION) - 1) // 1000
+_LAST_S = ((1 << 5 * _TIME) - 1) // 1000
 
 _ALPHABET = "0123456789abcdefghijklmnopqrstuv"
 _ID = re.compile(f"[{_ALPHABET[:10]}a-v]{{{ID_CHARS}}}")
@@ -36,16 +37,21 @@ class TaskIds:
     """Makes and reads the ids of one rule's tasks; in every process with the same key and rules alike."""
 
     def __init__(self, *, rule: str, service: str = "", key: str = "") -> None:
-        secret = key.encode("utf-8", "surrogateescape") or f"{service}\0{rule}".encode()
+        # A lone surrogate may come from a rule's path or a variable.
+        self._rule = f"{service}\0{rule}\0".encode("utf-8", "surrogatepass")
+        secret = key.encode("utf-8", "surrogatepass") or self._rule
         self._secret = hmac.digest(secret, b"mockware task id", "sha256")
-        self._rule = f"{service}\0{rule}\0".encode()
 
     def new(
         self, *, accepted_at: float, duration_s: float, fails: bool, method: str, chance: Callable[[], float]
     ) -> Task:
-        """A task that begins at `accepted_at`, to the millisecond, and its id."""
-        accepted_ms = max(0, round(accepted_at * 1000))
-        duration_ms = min(round(duration_s * 1000), (1 << 5 * _DURATION) - 1)
+        """A task that begins at `accepted_at`, to the millisecond, and its id.
+
+        A time that an id cannot say is the nearest that it can, and is that from its first moment on.
+        """
+        # Rounded down: by the clock that has accepted it, no task begins in the future.
+        accepted_ms = int(min(max(0.0, accepted_at), _LAST_S) * 1000)
+        duration_ms = round(min(max(0.0, duration_s), MAX_DURATION_S) * 1000)
         flags = fails << 4 | (_METHODS.index(method) if method in _METHODS else 0)
         text = (
             _letters(accepted_ms, _TIME)

@@ -9,6 +9,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
+# Failures have to happen somewhere; half-way is where nobody expects them.
+_FAILS_AT_PERCENT = 50
+
 
 class Phase(StrEnum):
     """Where a task is in its life; each dialect has its own words for these."""
@@ -60,13 +63,13 @@ def state_of(task: Task, now: float, *, queue_time_s: float = 0.0, canceled_at: 
     starts_at = task.accepted_at + min(queue_time_s, task.duration_s)
     if canceled_at is not None and canceled_at < task.ends_at and canceled_at <= now:
         started_at = starts_at if starts_at <= canceled_at else None
-        return State(
-            Phase.CANCELED, _percent(task, starts_at, canceled_at), task.accepted_at, started_at, canceled_at
-        )
+        percent = _percent(task, starts_at, canceled_at)
+        # By the clock of another host it may have been before it began.
+        ended_at = max(canceled_at, task.accepted_at)
+        return State(Phase.CANCELED, percent, task.accepted_at, started_at, ended_at)
     if now >= task.ends_at:
         phase = Phase.FAILED if task.fails else Phase.SUCCEEDED
-        # Failures have to happen somewhere; half-way is where nobody expects them.
-        percent = 50 if task.fails else 100
+        percent = _FAILS_AT_PERCENT if task.fails else 100
         return State(phase, percent, task.accepted_at, starts_at, task.ends_at)
     if now < starts_at:
         return State(Phase.QUEUED, 0, task.accepted_at)
@@ -78,18 +81,20 @@ def state_of_run(
 ) -> State:
     """The state of a task that an app works on: nobody knows how far it is, and somebody says how it ended.
 
-    `duration_s` is how long it may take: after that nobody is believed to work on it any more.
+    `duration_s` is how long it may take: after that nobody is believed to work on it any more, whatever is
+    heard of it later.
     """
-    if ended_at is None:
+    if ended_at is None or ended_at > task.ends_at:
         if now < task.ends_at:
             return State(Phase.RUNNING, None, task.accepted_at, task.accepted_at)
         return State(Phase.FAILED, None, task.accepted_at, task.accepted_at, task.ends_at)
     phase = Phase.CANCELED if canceled else Phase.SUCCEEDED if succeeded else Phase.FAILED
-    percent = 100 if succeeded else None
+    percent = 100 if phase is Phase.SUCCEEDED else None
     return State(phase, percent, task.accepted_at, task.accepted_at, ended_at)
 
 
 def _percent(task: Task, starts_at: float, now: float) -> int:
-    """How much of the work is done, rounded down: it is 100 only when it has ended."""
+    """How much of the work is done, rounded down: it is 100 only when it has succeeded."""
     whole = task.ends_at - starts_at
-    return max(0, min(99, int(100 * (now - starts_at) / whole))) if whole > 0 else 0
+    percent = _FAILS_AT_PERCENT if task.fails else 100
+    return max(0, min(percent - 1, int(percent * (now - starts_at) / whole))) if whole > 0 else 0
