@@ -227,6 +227,8 @@ def _secrets(
         webhook = entry.rule.task.webhook if isinstance(entry.rule.task, TaskTable) else None
         if not isinstance(webhook, Webhook) or webhook.secret_env is None:
             continue
+        if environment.variables is None:  # whoever only checks the rules need not have their secrets
+            continue
         secret = environment.variables.get(webhook.secret_env, "")
         try:
             if not secret:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from types import MappingProxyType, NoneType
+from types import NoneType
 from typing import NamedTuple
 
 from .exceptions import ConfigError, Problem, quoted
@@ -39,7 +39,7 @@ class Environment(NamedTuple):
     key: str = ""
     service: str = ""
     store: str = ""
-    variables: Mapping[str, str] = MappingProxyType({})  # for what rules name themselves: secrets
+    variables: Mapping[str, str] | None = None  # for what rules name themselves: secrets; None: not known
 
     def __repr__(self) -> str:
         return f"<Environment: {self.why}>"  # whatever is logged, the keys are not
