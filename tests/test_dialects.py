@@ -19,13 +19,7 @@ BORN, STARTED, ENDED = "2030-01-01T00:00:00.000Z", "2030-01-01T00:00:02.000Z", "
 AT = 1893456000.0
 RESULT = Made(200, (), Content.from_json({"url": "/f"}))
 FAILURE = Made(507, (), Content.from_json({"code": "Full", "message": "disk full"}))
-PHASES = {
-    Phase.QUEUED: 1.0,
-    Phase.RUNNING: 6.0,
-    Phase.SUCCEEDED: 10.0,
-    Phase.FAILED: 10.0,
-    Phase.CANCELED: 6.0,
-}
+SECONDS = {Phase.QUEUED: 1.0, Phase.RUNNING: 6.0, Phase.CANCELED: 6.0}
 
 
 def view(phase: Phase, method: str = "POST", **more: Any) -> View:
