@@ -93,8 +93,10 @@ DIALOGUES: dict[str, tuple[str, str, tuple[Say, ...]]] = {
     ),
     "google": (
         "google",
-        "An operation (AIP-151) with 200, `done` or not; `:cancel`, `:wait`, DELETE and the "
-        "list are there, too.",
+        (
+            "An operation (AIP-151) with 200, `done` or not; `:cancel`, `:wait`, DELETE and the "
+            "list are there, too."
+        ),
         (
             Say("POST", "/v1/books:import", "{}", note="The operation begins:"),
             Say("GET", "/v1/operations/{id}", after_s=2, note="It runs:"),
