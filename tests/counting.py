@@ -283,7 +283,7 @@ async def at_peace(servers: Sequence[Served]) -> None:
 
 def stood_still(servers: Sequence[Served], since: Sequence[int]) -> bool:
     """Whether a store was given up after the marks because it took too long, not because it failed."""
-    why = r"is away \([^\n]*(Timeout|no answer within|has held its lock|have been counting for)"
+    why = r"is away \([^\n]*(Timeout|no answer within|has held its lock|have been asking for)"
     return any(re.search(why, each.log.text[mark:]) for each, mark in zip(servers, since, strict=True))
 
 
