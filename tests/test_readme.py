@@ -148,7 +148,7 @@ def test_a_command_of_the_text_does_what_it_says(command: str, on: Path) -> None
 
 
 def test_the_rules_file_is_valid_and_names_the_schema_that_the_text_writes() -> None:
-    assert len(tomllib.loads(RULES)["rules"]) == 6
+    assert len(tomllib.loads(RULES)["rules"]) == 7
     assert RULES.startswith("#:schema ./mockware.schema.json\n")
 
 
