@@ -211,8 +211,7 @@ def test_what_is_neither_true_nor_false_does_not_turn_it_on(enabled: Any) -> Non
 
 
 def test_while_on_what_is_not_set_is_empty() -> None:
-    said = {"MOCKWARE": "on"}
-    assert on(**said) == Environment(enabled=True, why="MOCKWARE=on", variables=said)
+    assert on(MOCKWARE="on") == Environment(enabled=True, why="MOCKWARE=on", variables={"MOCKWARE": "on"})
 
 
 def test_while_off_nothing_else_is_even_looked_at() -> None:
