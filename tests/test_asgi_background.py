@@ -574,6 +574,43 @@ def test_a_lifespan_sees_the_very_same_scope_and_send_and_its_own_events(run: Ru
     )
 
 
+def test_a_lifespan_that_is_cancelled_when_it_has_said_all_ends_as_the_app_does() -> None:
+    """As hypercorn does it."""
+    events: list[Message] = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
+
+    async def receive() -> Message:
+        return events.pop(0)
+
+    async def main() -> None:
+        async def send(message: Message) -> None:
+            if message["type"] == "lifespan.shutdown.complete":
+                task.cancel()
+
+        task = asyncio.create_task(Background().lifespan(App(), {"type": "lifespan"}, receive, send))
+        await task
+
+    asyncio.run(main())
+    assert not events
+
+
+def test_a_thread_that_hangs_is_told_of_in_time(run: Run) -> None:
+    let_go = threading.Event()
+
+    def endpoint(request: Request) -> PlainTextResponse:
+        let_go.wait(PATIENCE_S)
+        return PlainTextResponse("late")
+
+    async def main() -> None:
+        background, told, app = Background(), Told(), Starlette(routes=[Route("/", endpoint)])
+        async with served(background, app):
+            assert background.start(app, scope_of(Sent()), b"", told, timeout_s=SHORT_S)
+            assert await told.once() == Captured(reason="the app gave no response within 0.05 s")
+            let_go.set()
+        assert len(told.all) == 1
+
+    run(main)
+
+
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 @pytest.mark.filterwarnings("ignore:.*httpx2")
 def test_a_test_client_needs_no_lifespan(backend: Literal["asyncio", "trio"]) -> None:

@@ -107,6 +107,7 @@ class Background:
         """
         failure: BaseException | None = None
         answer: Any = None
+        over = False
         event: Message | None = None
 
         async def receive_in_time() -> Message:
@@ -124,16 +125,21 @@ class Background:
             async with lifespan.tasks:
                 try:
                     answer = await app(scope, receive_in_time, send)
+                    over = True
                     await lifespan.close()
-                except get_cancelled_exc_class():
-                    raise
                 # Raised again, out of the group that would wrap it: servers know by it that an app has no
                 # lifespan, or did not start.
                 except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001
                     failure = error
+                    over = True
                     await lifespan.close()
                 finally:
                     lifespan.closing = True
+        except get_cancelled_exc_class():
+            # Hypercorn cancels a lifespan as soon as that has said it is complete. The app by itself is over
+            # by then, but its group lets others run before it ends.
+            if not over:
+                raise
         finally:
             self._lifespans.remove(lifespan)
         if failure is not None:
