@@ -386,7 +386,7 @@ def test_two_couriers_on_one_file_deliver_each_of_fifty_exactly_once(
 
 
 KILLED = """
-import sys, time
+import os, sys, time
 from mockware.addresses import Hosts
 from mockware.courier import Courier
 from mockware.deliveries import Delivery
@@ -395,9 +395,9 @@ from mockware.sqlite_store import SQLiteStore
 store = SQLiteStore(sys.argv[1])
 delivery = Delivery.at(time.time() + float(sys.argv[2]), "msg_1", b"msg_1")
 store.write([delivery.record(3600)])
-courier = Courier(store, lambda *_: print("composing", flush=True) or time.sleep(60), Hosts([]))
+courier = Courier(store, lambda *_: os.write(1, b"composing\\n") and time.sleep(60), Hosts([]))
 courier.schedule([delivery])
-print("scheduled", flush=True)
+os.write(1, b"scheduled\\n")  # two threads that print would mix their lines
 time.sleep(60)
 """
 
@@ -412,9 +412,11 @@ def test_another_process_delivers_what_one_that_was_killed_has_left(
         [sys.executable, "-c", KILLED, path, due_in_s], stdout=subprocess.PIPE, text=True
     )
     with Receiver() as receiver, program:
-        if program.stdout is not None:
-            while program.stdout.readline().strip() != last_words:
-                pass
+        said = ""
+        while said != last_words:
+            assert program.stdout is not None
+            said = program.stdout.readline().strip()
+            assert said, "it ended by itself"
         program.kill()
         # By this clock it is overdue, and the lease of one that was killed while it sent has ended.
         ahead_s = 3 + OVERDUE_S + LEASE_S
