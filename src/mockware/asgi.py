@@ -203,17 +203,14 @@ class ASGIMockMiddleware:
     def _run(self, run: Run, scope: Scope, request: Request) -> Response:
         """Hands the request to the app behind its client's back, and says what the client gets."""
 
-        async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            with let_through(scope["headers"], by=self._snapshot):
-                await self.app(scope, receive, send)
-
         async def done(captured: Captured) -> None:
             await self._settled(run.finish(captured))
 
         if self._background is None:
             return run.too_many
         body = request.body or b""
-        started = self._background.start(app, scope, body, done, timeout_s=run.timeout_s)
+        with let_through(scope["headers"], by=self._snapshot):
+            started = self._background.start(self.app, scope, body, done, timeout_s=run.timeout_s)
         return run.response if started else run.too_many.to(request.method)
 
     async def _settled(self, decision: Decision) -> Decision:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextvars import copy_context
+from sys import modules
 from threading import BoundedSemaphore
 from typing import Any
 
@@ -91,9 +92,8 @@ class Background:
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            import trio
-
-            trio.lowlevel.spawn_system_task(perform, context=copy_context())
+            # Whoever runs us has imported it: it is none of our dependencies.
+            modules["trio"].lowlevel.spawn_system_task(perform, context=copy_context())
         else:
             task = loop.create_task(perform())
             self._tasks.add(task)

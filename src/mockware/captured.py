@@ -31,6 +31,7 @@ class Captured(NamedTuple):
         head, _, body = data.partition(b"\n")
         try:
             status, headers, reason = json.loads(head)
-            return cls(status, tuple((str(name), str(value)) for name, value in headers), body, reason)
-        except (ValueError, TypeError):
+            fields = tuple((str(name), str(value)) for name, value in headers)
+            return cls(int(status), fields, body, str(reason))
+        except (ValueError, TypeError, RecursionError):
             return cls(reason="its record cannot be read")

@@ -175,17 +175,14 @@ class WSGIMockMiddleware:
     def _run(self, run: Run, environ: WSGIEnvironment, request: Request) -> Response:
         """Hands the request to the app behind its client's back, and says what the client gets."""
 
-        def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-            with let_through(environ.get("wsgi.input"), by=self._snapshot):
-                return self.app(environ, start_response)
-
         def done(captured: Captured) -> None:
             self._settled(run.finish(captured))
 
         if self._background is None:
             return run.too_many
         body = request.body or b""
-        started = self._background.start(app, environ, body, done, timeout_s=run.timeout_s)
+        with let_through(environ.get("wsgi.input"), by=self._snapshot):
+            started = self._background.start(self.app, environ, body, done, timeout_s=run.timeout_s)
         return run.response if started else run.too_many.to(request.method)
 
     def _settled(self, decision: Decision) -> Decision:
