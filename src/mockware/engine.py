@@ -334,7 +334,7 @@ class Snapshot:
         if self.courier is not None:
             self.courier.wake()
         if isinstance(rule, TaskEndpoint):
-            return rule.answer(request, means)
+            return rule.answer(request, means, delay_s or 0.0)
         if rule.task is None:
             return PASSTHROUGH
         return rule.task.accept(request, means, rule.delay.draw(self._chance) if delay_s is None else delay_s)

@@ -42,7 +42,7 @@ _WITHIN_SEGMENT = frozenset((StringConvertor, IntegerConvertor, FloatConvertor, 
 # such template.
 MAX_CHARS_BY_CUTS = {1: 4096, 2: 256}
 
-_PATH_CHARS = "/:@!$&'()*+,;=~-._"  # as they are in a path
+PATH_CHARS = "/:@!$&'()*+,;=~-._"  # as they are in a path
 
 _Fits = Callable[[str], object]
 _Segment = list[str | Convertor[Any]]
@@ -197,10 +197,10 @@ class PathTemplate:
         pieces = []
         end = 0
         for found in _PARAMETER.finditer(self.text):
-            pieces.append(quote(self.text[end : found.start()], safe=_PATH_CHARS))
-            pieces.append(quote(texts[found[1]], safe=_PATH_CHARS, errors="replace"))
+            pieces.append(quote(self.text[end : found.start()], safe=PATH_CHARS))
+            pieces.append(quote(texts[found[1]], safe=PATH_CHARS, errors="replace"))
             end = found.end()
-        return "".join([*pieces, quote(self.text[end:], safe=_PATH_CHARS)])
+        return "".join([*pieces, quote(self.text[end:], safe=PATH_CHARS)])
 
     def parameters(self, path: str) -> dict[str, int | float | str]:
         """The parameters' values in `path`, numbers as such; none where it does not match."""

@@ -47,7 +47,8 @@ class TaskEndpoint:
         self._rule = task_rule
         self._kinds = dict(kinds)
         self._has_id = "task_id" in template.names
-        self.needs_body = task_rule.reads_polls or "wait" in kinds.values()
+        # What else is there at the path of an original may look at the body, and is not asked a second time.
+        self.needs_body = task_rule.reads_polls or not {"wait", "original"}.isdisjoint(kinds.values())
 
     def difference(self, request: Request) -> Difference | None:
         """What keeps the request from being about a task."""
@@ -73,10 +74,10 @@ class TaskEndpoint:
     def _kind(self, request: Request) -> Kind | None:
         return self._kinds.get("GET" if request.method == "HEAD" else request.method)
 
-    def answer(self, request: Request, means: Means) -> Decision:
-        """What there is to say, or who else is to say it."""
+    def answer(self, request: Request, means: Means, delay_s: float = 0.0) -> Decision:
+        """What there is to say, after `delay_s`, or who else is to say it."""
         texts = self.template.texts(request.path) or {}
-        asked = Asked(request, texts, means)
+        asked = Asked(request, texts, means, delay_s)
         kind = self._kind(request)
         if kind == "list":
             return self._rule.page(asked)
@@ -87,7 +88,7 @@ class TaskEndpoint:
             # Another rule may have made it, for the same path.
             for i, other in enumerate(means.later):
                 if isinstance(other, TaskEndpoint) and other.knows(request):
-                    return other.answer(request, means._replace(later=means.later[i + 1 :]))
+                    return other.answer(request, means._replace(later=means.later[i + 1 :]), delay_s)
             return self._rule.unknown(request)
         if kind is None:
             methods = [*self._kinds, "HEAD"] if "GET" in self._kinds else [*self._kinds]
@@ -104,9 +105,13 @@ def endpoints_of(
     for kind, method, suffix in dialect.endpoints:
         path = task_rule.monitor.text + suffix
         if kind == "list":
-            path = task_rule.monitor.text.partition(ID)[0].rstrip("/") or "/"
+            path = task_rule.monitor.text.partition(ID)[0].removesuffix("/")
+            # The app's home, or its list of what is made there, is not ours.
+            if path in ("", task_rule.template.text):
+                continue
+        of_path = kinds.setdefault(path, {})
         if kind != "cancel" or task_rule.table.cancel:
-            kinds.setdefault(path, {})[method] = kind
+            of_path[method] = kind
     if (
         dialect.original is not None
         and methods is not None

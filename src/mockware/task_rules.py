@@ -13,6 +13,7 @@ from functools import partial
 from hashlib import blake2b
 from math import ceil
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from .callers import CounterKeys
 from .captured import Captured
@@ -24,9 +25,9 @@ from .durations import MAX_DELAY_S
 from .google_dialect import google_operation
 from .messages import PASSTHROUGH, Decision, Request, Response, Run
 from .origins import origin_of, prefix_of
-from .paths import PathTemplate
+from .paths import PATH_CHARS, PathTemplate
 from .preferences import read_preferences
-from .questions import Listing, Question, Reading, Record, Writing
+from .questions import MAX_RECORD_BYTES, Listing, Question, Reading, Record, Writing
 from .replies import Content, build_problem, build_reply, check_header
 from .rules import Rule
 from .task_ids import TaskIds
@@ -54,6 +55,7 @@ _PAGE, _MAX_PAGE = 50, 200
 _WAIT = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)s")  # google.protobuf.Duration in JSON
 # The event that is told too late comes so long after the end.
 _AFTER_THE_END_S = 1.0
+_MOMENT_S = 0.001  # the shortest duration that an id can say
 
 
 class Means(NamedTuple):
@@ -174,7 +176,8 @@ class TaskRule:
         ttl_s = task.duration_s + self._retention_s
         records: dict[str, Record] = {}
         fingerprint = ""
-        if key:
+        # Where the same URL is asked again, it is the key.
+        if key and not self.dialect.same_url:
             fingerprint = self._key("", request.method, request.path, request.query_string, body=request.body)
             said = f"{task.id} {fingerprint}".encode()
             records["named"] = Record(self._key("k", field, key), said, ttl_s, only_new=True)
@@ -186,6 +189,9 @@ class TaskRule:
         if self._reads or self._lists:
             shelf = self._shelf if self._lists else ""
             said = accepted_bytes(request, self._reads)
+            if len(said) > MAX_RECORD_BYTES:
+                detail = f"more than the {MAX_RECORD_BYTES} bytes that are kept of a request for templates"
+                return self._problem(413, "ContentTooLarge", detail, request)
             records["accepted"] = Record("t." + task.id, said, ttl_s, shelf=shelf)
         deliveries: list[Delivery] = []
         if hook is not None:
@@ -236,8 +242,10 @@ class TaskRule:
             return self._told(self.dialect.finished, task, state, known, asked, applied).after(delay_s)
         if preferences.respond_async:
             applied = (*applied, ("Preference-Applied", "respond-async"))
-        state = self._state(task, task.accepted_at, Known())
-        return self._told(self.dialect.accepted, task, state, Known(), asked, applied).after(asked.delay_s)
+        # Accepted, not completed: even what takes no time is told of as it was before.
+        begun = task._replace(duration_s=max(task.duration_s, _MOMENT_S))
+        state = self._state(begun, task.accepted_at, Known())
+        return self._told(self.dialect.accepted, task, state, Known(), asked, applied)
 
     def _finish(self, task: Task, hook: Hook | None, means: Means, captured: Captured) -> Decision:
         """What is kept of the app's response; one that comes after a cancellation is not."""
@@ -287,16 +295,18 @@ class TaskRule:
         state = self._state(task, now, known)
         ended_at = task.ends_at if state.ended_at is None else state.ended_at
         if known.is_forgotten or now >= ended_at + self._retention_s:
-            return self.unknown(asked.request)
+            # At the path that accepted it, there is whatever else is there.
+            return asked.means.others() if kind == "original" else self.unknown(asked.request)
         match kind:
             case "cancel":
                 return self._cancel(task, state, known, asked)
             case "forget":
                 return self._forget(task, state, asked)
             case "wait" if not state.has_ended:
-                # Told already as it will be then: who cancels meanwhile is not heard by whoever waits.
+                # Told already as it will be then: who cancels meanwhile is not heard by whoever waits. Of an
+                # app nobody knows what will be.
                 wait_s = min(task.ends_at - now, _wait_s(asked.request), MAX_DELAY_S)
-                later = self._state(task, now + wait_s, known)
+                later = state if self.runs else self._state(task, now + wait_s, known)
                 return self._told(self.dialect.monitor, task, later, known, asked).after(wait_s)
             case "result" if self.dialect.result:
                 return self._told(self.dialect.result, task, state, known, asked)
@@ -353,7 +363,11 @@ class TaskRule:
         """A page of the tasks, oldest first (AIP-132, AIP-158)."""
         query = asked.request.query
         size = (query.get("pageSize") or query.get("page_size") or [""])[-1]
-        limit = min(int(size) or _PAGE, _MAX_PAGE) if re.fullmatch("[0-9]{1,6}", size) else _PAGE
+        if size and not re.fullmatch("[0-9]{1,6}", size):
+            # AIP-158: "If the user specifies a negative value ... the API must send an INVALID_ARGUMENT"
+            detail = "the size of a page is a number, 0 or above"
+            return self._problem(400, "InvalidPageSize", detail, asked.request)
+        limit = min(int(size or 0) or _PAGE, _MAX_PAGE)
         token = (query.get("pageToken") or query.get("page_token") or [""])[-1]
         if token and self.ids.read(token) is None:
             return self._problem(400, "InvalidPageToken", "this is the token of no page", asked.request)
@@ -401,7 +415,7 @@ class TaskRule:
 
     def not_allowed(self, methods: Sequence[str], request: Request) -> Response:
         """For a method that means nothing where a task is asked about."""
-        told = self.dialect.problem(405, "MethodNotAllowed", f"allowed: {', '.join(methods)}")
+        told = self.dialect.problem(405, "MethodNotAllowed", f"allowed: {', '.join(methods) or 'none'}")
         return self._response(told, request, (("Allow", ", ".join(methods)),))
 
     # Webhooks
@@ -520,7 +534,7 @@ class TaskRule:
             view = self._view(task, state, known, asked)
         except TemplateError as error:
             return self._problem(500, "TemplateFailed", str(error), asked.request)
-        return self._response(tell(view), asked.request, headers)
+        return self._response(tell(view), asked.request, headers).after(asked.delay_s)
 
     def _response(self, told: Told, request: Request, headers: Fields = ()) -> Response:
         fields = (*told.headers, *headers)
@@ -547,7 +561,9 @@ class TaskRule:
         return f"{origin}/.{path}" if path.startswith("//") and not origin else origin + path
 
     def _target(self, request: Request) -> str:
-        return prefix_of(request, trusts_forwarded=self._trusts_forwarded) + request.path
+        """The path that a client has asked for, as it is written in a URL."""
+        prefix = prefix_of(request, trusts_forwarded=self._trusts_forwarded)
+        return prefix + quote(request.path, safe=PATH_CHARS, errors="replace")
 
     def _called(self, task: Task) -> str:
         if self.table.dialect == "google":
