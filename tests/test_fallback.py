@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from mockware import fallback, owed
+from mockware import crew, fallback, owed
 from mockware.counters import Count, Counter
 from mockware.exceptions import StoreError
 from mockware.fallback import FallbackStore
@@ -123,7 +123,7 @@ class Lines(logging.Handler):
 
 @pytest.fixture(autouse=True)
 def _nothing_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fallback, "RETRY_S", A_DAY_S)
+    monkeypatch.setattr(crew, "RETRY_S", A_DAY_S)
     monkeypatch.setattr(fallback, "MAX_WAIT_S", A_DAY_S)
 
 
@@ -134,7 +134,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fallback, "RETRY_S", 0.01)
+    monkeypatch.setattr(crew, "RETRY_S", 0.01)
 
 
 @pytest.fixture
@@ -337,13 +337,13 @@ def test_what_a_thread_has_taken_on_but_not_asked_yet_is_never_asked_for(
 ) -> None:
     taken_on = threading.Event()
 
-    class Asked(fallback._Asked):
+    class Asked(crew.Asked):
         def set_running_or_notify_cancel(self) -> bool:
             running = super().set_running_or_notify_cancel()
             taken_on.set()
             return running
 
-    monkeypatch.setattr(fallback, "_Asked", Asked)
+    monkeypatch.setattr(fallback, "Asked", Asked)
     primary = Primary()
     store = make(primary)
     with fallback._lock:
@@ -991,7 +991,7 @@ def test_a_probe_from_before_the_closing_does_not_end_an_outage_after_it(
     primary.wait_until_inside("probe")
     primary.closed.get(timeout=PATIENCE_S)
     store.close()
-    monkeypatch.setattr(fallback, "RETRY_S", A_DAY_S)
+    monkeypatch.setattr(crew, "RETRY_S", A_DAY_S)
     store.count(ONE)
     for _ in range(2):
         assert "is away" in lines.next().getMessage()
@@ -1057,7 +1057,7 @@ def test_what_fails_to_close_is_of_no_consequence(make: Make) -> None:
 
 PRELUDE = """\
 import json, logging, os, sys, threading, time
-from mockware import fallback
+from mockware import crew, fallback
 from mockware.counters import Count, Counter
 from mockware.exceptions import StoreError
 from mockware.fallback import FallbackStore
@@ -1135,11 +1135,11 @@ def test_a_child_that_is_made_in_an_outage_goes_on_from_memory_and_comes_back_by
     told = in_a_process("""
 before(store)
 primary.broken = True
-fallback.RETRY_S = 3600
+crew.RETRY_S = 3600
 counted = before(store)
 
 def child():
-    fallback.RETRY_S = 0.01
+    crew.RETRY_S = 0.01
     first = before(store)
     primary.broken = False
     return [first, back.wait(20), before(store), lines[1:]]
@@ -1153,7 +1153,7 @@ print(json.dumps([counted, in_child(child), in_child(child), lines]))
 def test_a_child_that_is_made_in_an_outage_asks_a_store_that_is_back_at_once() -> None:
     told = in_a_process("""
 primary.broken = True
-fallback.RETRY_S = 3600
+crew.RETRY_S = 3600
 before(store)
 primary.broken = False
 print(json.dumps([in_child(lambda: [before(store), before(store)]), before(store)]))
@@ -1173,7 +1173,7 @@ def write(records):
 
 primary.write = write
 primary.broken = True
-fallback.RETRY_S = 0.01
+crew.RETRY_S = 0.01
 before(store)
 store.write([Record("of parent", b"", 60)])
 
@@ -1230,7 +1230,7 @@ def count_once(counters):
 
 primary.count = count_once if hanging == "between probes" else count
 fallback.MAX_WAIT_S = 0.05
-fallback.RETRY_S = 60 if hanging == "between probes" else 0.01
+crew.RETRY_S = 60 if hanging == "between probes" else 0.01
 told = before(store)
 if hanging != "between probes":
     inside.wait(20)

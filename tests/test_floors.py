@@ -46,6 +46,7 @@ FLOORS = {
     "validation": 1,
     # what is declared and looked up
     "asgi_background": 2,
+    "crew": 2,
     "dialect": 2,
     "deliveries": 2,
     "index": 2,
@@ -228,6 +229,7 @@ HOLDS_OR_WAITS = {
     "waiting",
     "bodies",
     "courier",
+    "crew",
     "fallback",
     "faults",
     "memory_store",

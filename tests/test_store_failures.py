@@ -47,7 +47,8 @@ from tests.counting import (
 from tests.counting_app import EACH
 from tests.redis_server import RedisServer
 
-from mockware.fallback import MAX_WAIT_S, RETRY_S, FallbackStore
+from mockware.crew import RETRY_S
+from mockware.fallback import MAX_WAIT_S, FallbackStore
 from mockware.logs import logger
 from mockware.questions import Record
 from mockware.redis_store import RedisStore

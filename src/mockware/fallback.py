@@ -19,14 +19,13 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from enum import Enum
 from logging import ERROR, WARNING
-from queue import Empty, SimpleQueue
-from threading import Event, RLock, Thread
+from threading import RLock
 from typing import Any, cast
-from weakref import WeakSet, finalize, ref
+from weakref import WeakSet
 
 from .counters import Count, Counter
+from .crew import Asked, Crew, Order, close_quietly
 from .exceptions import StoreError
 from .logs import logger
 from .memory_store import MemoryStore
@@ -36,9 +35,6 @@ from .questions import Counting, Listing, Question, Reading, Record, Store, Writ
 # A pause that a person takes for a slow page rather than for a broken one; a store in the same network
 # answers in a hundredth of it.
 MAX_WAIT_S = 0.25
-# Redis Sentinel asks each instance once a second whether it is there: unnoticeable to the store, and back
-# before a person has looked whether it is.
-RETRY_S = 1.0
 
 # A count and not a ping: a Redis without room answers pings, and a full disk can be read. Keys of rules are
 # hashes, so this is none of them.
@@ -69,7 +65,7 @@ class FallbackStore:
         self._primary = primary
         self._clock = clock
         self._memory = MemoryStore()
-        self._crew: _Crew | None = None
+        self._crew: Crew | None = None
         self._away_since: float | None = None
         # A spell of good health ends when the store goes away, by `close` and by a fork. Whatever a question
         # of an earlier spell comes to is no news of the store.
@@ -116,12 +112,12 @@ class FallbackStore:
         """Starts to ask; finished already while the store is away. Never fails, but can be cancelled."""
         if isinstance(question, Writing):
             refuse_long(question.records)
-        asked = _Asked(question)
+        asked = Asked(question)
         with _lock:
             if self._away_since is None:
                 asked.spell = self._spell
                 if self._crew is None:
-                    self._crew = _Crew(self, self._primary)
+                    self._crew = Crew(self, self._primary)
                 self._crew.take(asked)
                 return asked
             if self._crew is not None:
@@ -135,7 +131,7 @@ class FallbackStore:
 
         One that is not finished (or was cancelled, as `asyncio.wait_for` does) says that the store is away.
         """
-        asked = cast("_Asked", future)
+        asked = cast("Asked", future)
         if not asked.settled:
             self._fail(asked, f"no answer within {MAX_WAIT_S * 1000:g} ms")
         return asked.answer
@@ -149,14 +145,14 @@ class FallbackStore:
         for asked in waiting:
             asked.set_result(asked.answer)
         if crew is None:
-            _close(self._primary)
+            close_quietly(self._primary)
         else:
             crew.stop()
             crew.closed.wait(MAX_WAIT_S)
 
     # In the crew's threads
 
-    def _ask(self, asked: _Asked, crew: _Crew) -> None:
+    def work_on(self, asked: Asked, crew: Crew) -> None:
         if not asked.set_running_or_notify_cancel():
             with _lock:
                 crew.free()
@@ -189,10 +185,10 @@ class FallbackStore:
             self._fail(asked, error)
         asked.set_result(asked.answer)
 
-    def _probe(self, crew: _Crew) -> bool:
+    def probe(self, crew: Crew) -> bool:
         """Whether this was the last probe that is needed."""
         # Its connections may be dead without knowing it yet.
-        _close(self._primary)
+        close_quietly(self._primary)
         try:
             # The first one connects, which no later request will have to wait for.
             self._primary.count(_PROBE)
@@ -207,7 +203,7 @@ class FallbackStore:
             return False
         return True
 
-    def _is_back(self, crew: _Crew) -> bool:
+    def _is_back(self, crew: Crew) -> bool:
         """Says so, unless something is owed yet; whoever has no crew any more, or another, needs no probe."""
         with _lock:
             if self._crew is not crew or self._away_since is None:
@@ -223,7 +219,7 @@ class FallbackStore:
         logger.warning(told, self.name, away_s, but)
         return True
 
-    def _pay(self, crew: _Crew) -> None:
+    def _pay(self, crew: Crew) -> None:
         """Writes to the primary what it is owed, oldest first; raises what the primary raises."""
         while True:
             with _lock:
@@ -253,7 +249,7 @@ class FallbackStore:
 
     # In anybody's thread
 
-    def _fail(self, asked: _Asked, error: Exception | str) -> None:
+    def _fail(self, asked: Asked, error: Exception | str) -> None:
         """Answers from memory and, if nobody has yet, declares the store away."""
         with _lock:
             self._answer_here(asked)
@@ -270,7 +266,7 @@ class FallbackStore:
             other.set_result(other.answer)
         with _lock:
             if crew is not None and spell == self._spell:
-                crew.take(_Order.PROBE)
+                crew.take(Order.PROBE)
 
     def _log_away(self, error: Exception | str) -> None:
         bug = None
@@ -295,7 +291,7 @@ class FallbackStore:
 
     # While holding the lock
 
-    def _answer_here(self, asked: _Asked) -> None:
+    def _answer_here(self, asked: Asked) -> None:
         if not asked.settled:
             question = asked.question
             answer: Any = question.put_to(self._memory)
@@ -303,7 +299,7 @@ class FallbackStore:
                 self._owed.add(written(question.records, answer), self._clock())
             asked.settle(answer)
 
-    def _drain(self, crew: _Crew | None) -> Sequence[_Asked]:
+    def _drain(self, crew: Crew | None) -> Sequence[Asked]:
         """Who waited for a thread, answered from memory; their futures are yet to be told."""
         waiting = [
             asked
@@ -368,110 +364,6 @@ class FallbackStore:
         at = len(written(records, befores))
         if at < len(records):
             self._memory.note_record(records[at].key, befores[at])
-
-
-class _Asked(Future[Any]):
-    """A question that is asked; `answer` is the answer from when it is `settled`."""
-
-    spell = -1
-
-    def __init__(self, question: Question) -> None:
-        super().__init__()
-        self.question = question
-        self.settled = False
-        self.answer: Any = None
-
-    def settle(self, answer: Any) -> None:
-        self.answer = answer
-        self.settled = True  # last, for `end` looks at it without the lock
-
-
-class _Order(Enum):
-    PROBE = "ask every RETRY_S whether the store is back"
-    CLOSE = "close the primary and leave"
-    LEAVE = "leave"
-
-
-class _Crew:
-    """The threads that touch the primary, each made when it is first needed.
-
-    They are daemons: those of a ThreadPoolExecutor are waited for when the interpreter exits, however long
-    they hang. None of them keeps a store alive that nobody uses any more: it is closed then.
-    """
-
-    def __init__(self, store: FallbackStore, primary: Store) -> None:
-        self.closed = Event()
-        self._primary = primary
-        self._jobs: SimpleQueue[_Asked | _Order] = SimpleQueue()
-        self._places = primary.threads  # for threads that may still be made
-        self._spare = 0  # threads without a job, less jobs without a thread
-        self._store = ref(store)
-        self.stop = finalize(store, self._jobs.put, _Order.CLOSE)
-        self.stop.atexit = False
-
-    # While holding the lock
-
-    def take(self, job: _Asked | _Order) -> None:
-        self._jobs.put(job)
-        self._spare -= 1
-        self.man()
-
-    def man(self) -> None:
-        """Makes another thread if a job waits for one and there is a place for it."""
-        if self._spare < 0 and self._places:
-            # Without one to be had (at the process's limit, or at exit), the patience of whoever asks ends.
-            with suppress(RuntimeError):
-                Thread(target=self._work, name="mockware-store", daemon=True).start()
-                self._places -= 1
-                self._spare += 1
-
-    def free(self) -> None:
-        """Says that a thread is done with its job."""
-        self._spare += 1
-
-    def drain(self) -> list[_Asked]:
-        """Takes back every question that no thread has begun with."""
-        waiting = []
-        with suppress(Empty):
-            while True:
-                job = self._jobs.get_nowait()
-                self._spare += 1
-                if isinstance(job, _Asked):
-                    waiting.append(job)
-        return waiting
-
-    # In a thread of its own
-
-    def _work(self) -> None:
-        wait_s: float | None = None
-        while True:
-            job: _Asked | _Order | None
-            try:
-                job = self._jobs.get(timeout=wait_s)
-            except Empty:
-                job = None
-            if job is _Order.PROBE:
-                wait_s = RETRY_S
-                continue
-            if job is _Order.CLOSE:
-                _close(self._primary)
-                self.closed.set()
-            if isinstance(job, _Order):
-                self._jobs.put(_Order.LEAVE)  # for the next of the crew
-                return
-            store = self._store()
-            if store is not None:
-                if job is not None:
-                    store._ask(job, self)
-                elif store._probe(self):
-                    wait_s = None
-            del store, job  # nothing is kept alive while waiting for more
-
-
-def _close(primary: Store) -> None:
-    # What cannot even be closed is opened anew all the same, or not used any more.
-    with suppress(Exception):
-        primary.close()
 
 
 def _in_child() -> None:
