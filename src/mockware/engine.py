@@ -34,9 +34,10 @@ from .replies import build_reply
 from .rules import Rule
 from .sequences import Sequence as ReplySequence
 from .statuses import CATALOGUE
+from .task_answers import Means
 from .task_endpoints import TaskEndpoint, endpoints_of
 from .task_records import Hook
-from .task_rules import Means, TaskRule
+from .task_rules import TaskRule
 from .task_table import TaskTable, Webhook
 from .templated import TemplatedReply
 from .triggers import RULE_NAME, Trigger, Triggers, draw
@@ -219,7 +220,9 @@ class Snapshot:
         )
         self.find: Callable[[str], Sequence[Candidate] | None] = index.find
         self.courier: Courier | None = None
-        self.runs_app = any(rule.task is not None and rule.task.runs for rule in self.rules if rule.on)
+        self.runs_app = any(
+            rule.task is not None and rule.task.answers.runs for rule in self.rules if rule.on
+        )
         self.only_ascii = index.only_ascii
         self.triggers: Triggers | None = configuration.triggers
         self.watched = self.triggers.watched if self.triggers else frozenset()
@@ -347,11 +350,12 @@ class Snapshot:
         """What a courier sends at `now`; None: nothing any more. May wait for the store."""
         hook = Hook.from_bytes(delivery.value)
         rule = self._by_name.get(hook.rule) if hook else None
-        if hook is None or rule is None or rule.task is None or not rule.on:
+        hooks = rule.task.hooks if rule is not None and rule.task is not None and rule.on else None
+        if hook is None or hooks is None:
             return None
-        values = self.store.read(rule.task.message_keys(hook))
+        values = self.store.read(hooks.keys(hook))
         means = Means(self._ask, lambda: now, self._chance, self._deliver, lambda: PASSTHROUGH)
-        return rule.task.message(hook, values, means)
+        return hooks.message(hook, values, means)
 
     def _counted(
         self,

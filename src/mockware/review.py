@@ -92,15 +92,16 @@ def _tasks(
 def remembered(rule: Rule, task: TaskTable) -> list[str]:
     """What of a task no id can say, so that whoever is asked has to have been told."""
     compiled = TaskRule(rule.name or rule.match, rule, task)
-    dialect = compiled.dialect
+    answers = compiled.answers
+    dialect = answers.dialect
     of_resources = dialect.originals & (rule.matched.methods or dialect.originals)
     said = {
-        "the app's response": compiled.runs,
+        "the app's response": answers.runs,
         "who has canceled": task.cancel,
-        "webhooks": compiled.webhook is not None,
-        "what the accepted request said": compiled.reads_accepted,
+        "webhooks": compiled.hooks is not None,
+        "what the accepted request said": bool(answers.reads),
         "which request is asked again": dialect.same_url,
-        "the list of operations": any(endpoint.kind == "list" for endpoint in dialect.endpoints),
+        "the list of operations": compiled.list is not None,
         "what becomes of the URL of a PUT or PATCH": bool(of_resources),
     }
     return [reason for reason, holds in said.items() if holds]

@@ -275,12 +275,15 @@ class Rule(Reply):
             reply = step.compiled("") if step.template else None
             if isinstance(reply, TemplatedReply):
                 reply.check_parameters(names)
-        for name in PathTemplate(self.monitor).names if self.task else ():
-            if name not in (*names, "task_id"):
-                hint = f"which is no parameter of the path{did_you_mean(name, names)}"
-                raise ValueError(f"`task.monitor` has `{{{name}}}`, {hint}")
-        if self.task and "task_id" in names:
-            raise ValueError("`{task_id}` is the name of the task's id, and of no parameter of the path")
+        if isinstance(self.task, TaskTable):
+            if "task_id" in names:
+                raise ValueError("`{task_id}` is the name of the task's id, and of no parameter of the path")
+            asked = PathTemplate(self.monitor).names
+            for name in asked:
+                if name not in (*names, "task_id"):
+                    hint = f"which is no parameter of the path{did_you_mean(name, names)}"
+                    raise ValueError(f"`task.monitor` has `{{{name}}}`, {hint}")
+            self.task.check_parameters(names, asked)
 
     def __reduce__(self) -> tuple[Callable[..., Rule], tuple[dict[str, Any]]]:
         # As it was declared: what is parsed of it holds closures, which cannot be pickled.

@@ -91,7 +91,9 @@ DRIP = {"anyOf": [_DURATION, {"type": "null"}]}
 LONGEST_DELAY = _DURATION
 # Longer than anybody waits: the life of a task, which is only ever looked at.
 LONG_DURATION = {"type": "string", "pattern": rf"^[0-9]{{1,9}}{_DECIMALS}(ms|s|m|h){_END}"}
-OPTIONAL_LONG = {"anyOf": [LONG_DURATION, {"type": "null"}]}
+# Such a one that is no time at all says nothing.
+SOME_TIME = {**LONG_DURATION, "pattern": "^(?!0+([.]0+)?[a-z])" + LONG_DURATION["pattern"].removeprefix("^")}
+OPTIONAL_TIME = {"anyOf": [SOME_TIME, {"type": "null"}]}
 TASK_TIME = {
     "anyOf": [
         LONG_DURATION,
@@ -248,7 +250,14 @@ TASK: dict[str, Any] = {
     "allOf": [
         {
             "if": _given("run", {"type": "string"}),
-            "then": {"properties": {"result": _NULL, "failure": _NULL}},
+            "then": {
+                "properties": {
+                    "result": _NULL,
+                    "failure": _NULL,
+                    "duration": {"const": "5s"},
+                    "queue_time": {"const": "0s"},
+                }
+            },
             "else": {"properties": {"timeout": _NULL}},
         },
         {

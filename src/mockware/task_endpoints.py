@@ -13,8 +13,9 @@ from .conditions import Difference
 from .dialect import Kind
 from .messages import Decision, Request, Response
 from .paths import PathTemplate
+from .task_answers import Asked, Means
 from .task_ids import is_id
-from .task_rules import Asked, Means, TaskRule
+from .task_rules import TaskRule
 from .task_table import ID
 
 
@@ -40,7 +41,7 @@ class TaskEndpoint:
         on: bool,
         expires_at: float | None,
     ) -> None:
-        self.name = task_rule.name
+        self.name = task_rule.answers.name
         self.template = template
         self.on = on
         self.expires_at = expires_at
@@ -48,7 +49,7 @@ class TaskEndpoint:
         self._kinds = dict(kinds)
         self._has_id = "task_id" in template.names
         # What else is there at the path of an original may look at the body, and is not asked a second time.
-        self.needs_body = task_rule.reads_polls or not {"wait", "original"}.isdisjoint(kinds.values())
+        self.needs_body = task_rule.answers.reads_polls or not {"wait", "original"}.isdisjoint(kinds.values())
 
     def difference(self, request: Request) -> Difference | None:
         """What keeps the request from being about a task."""
@@ -69,7 +70,7 @@ class TaskEndpoint:
     def knows(self, request: Request) -> bool:
         """Whether the id in the request's path was made by this rule."""
         texts = self.template.texts(request.path) or {}
-        return self._rule.ids.read(texts.get("task_id", "")) is not None
+        return self._rule.answers.ids.read(texts.get("task_id", "")) is not None
 
     def _kind(self, request: Request) -> Kind | None:
         return self._kinds.get("GET" if request.method == "HEAD" else request.method)
@@ -79,20 +80,20 @@ class TaskEndpoint:
         texts = self.template.texts(request.path) or {}
         asked = Asked(request, texts, means, delay_s)
         kind = self._kind(request)
-        if kind == "list":
-            return self._rule.page(asked)
+        if kind == "list" and self._rule.list is not None:
+            return self._rule.list.page(asked)
         if kind == "original":
             return self._rule.original(asked)
-        task = self._rule.ids.read(texts.get("task_id", ""))
+        task = self._rule.answers.ids.read(texts.get("task_id", ""))
         if task is None:
             # Another rule may have made it, for the same path.
             for i, other in enumerate(means.later):
                 if isinstance(other, TaskEndpoint) and other.knows(request):
                     return other.answer(request, means._replace(later=means.later[i + 1 :]), delay_s)
-            return self._rule.unknown(request)
+            return self._rule.answers.unknown(request)
         if kind is None:
             methods = [*self._kinds, "HEAD"] if "GET" in self._kinds else [*self._kinds]
-            return self._rule.not_allowed(sorted(methods), request)
+            return self._rule.answers.not_allowed(sorted(methods), request)
         return self._rule.tell(kind, task, asked)
 
 
@@ -100,14 +101,14 @@ def endpoints_of(
     task_rule: TaskRule, *, on: bool, expires_at: float | None, methods: frozenset[str] | None
 ) -> Iterator[TaskEndpoint]:
     """All paths on which the rule's tasks are asked about; `methods` are those of the rule itself."""
-    dialect = task_rule.dialect
+    dialect = task_rule.answers.dialect
     kinds: dict[str, dict[str, Kind]] = {}
     for kind, method, suffix in dialect.endpoints:
-        path = task_rule.monitor.text + suffix
+        path = task_rule.answers.monitor.text + suffix
         if kind == "list":
-            path = task_rule.monitor.text.partition(ID)[0].removesuffix("/")
+            path = task_rule.answers.monitor.text.partition(ID)[0].removesuffix("/")
             # The app's home, or its list of what is made there, is not ours.
-            if path in ("", task_rule.template.text):
+            if path in ("", task_rule.answers.template.text):
                 continue
         of_path = kinds.setdefault(path, {})
         if kind != "cancel" or task_rule.table.cancel:
@@ -118,6 +119,6 @@ def endpoints_of(
         and methods & dialect.originals
         and "GET" not in methods
     ):
-        kinds.setdefault(task_rule.template.text, {})["GET"] = "original"
+        kinds.setdefault(task_rule.answers.template.text, {})["GET"] = "original"
     for path, of_methods in kinds.items():
         yield TaskEndpoint(task_rule, PathTemplate(path), of_methods, on=on, expires_at=expires_at)

@@ -20,7 +20,7 @@ from .tasks import Task
 # million guesses a second good for 19,000,000,000 years.
 _TIME, _DURATION, _FLAGS, _CHANCE, _MAC = 10, 6, 1, 9, 16
 ID_CHARS = _TIME + _DURATION + _FLAGS + _CHANCE + _MAC
-MAX_DURATION_S = ((1 << 5 * _DURATION) - 1) // 1000
+MAX_DURATION_S = ((1 << 5 * _DURATION) - 1) // 3_600_000 * 3600  # whole hours, to be said in a message
 _LAST_S = ((1 << 5 * _TIME) - 1) // 1000
 
 _ALPHABET = "0123456789abcdefghijklmnopqrstuv"

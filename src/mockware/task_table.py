@@ -6,7 +6,7 @@ elsewhere: nothing here knows a request.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -35,7 +35,7 @@ from .messages import MISSING
 from .paths import PathTemplate
 from .replies import Content
 from .task_ids import MAX_DURATION_S
-from .templated import TemplatedReply
+from .templated import TemplatedReply, check_parameters
 from .templates import compile_text, is_template
 
 # What an id can say; a rehearsal that takes longer has other problems.
@@ -48,10 +48,12 @@ MAX_RUN_S = 24 * 3600.0
 MAX_DUPLICATES = 10
 
 ID = "{task_id}"
+DURATION, QUEUE_TIME = "5s", "0s"  # where nothing is said; beside `run`, nothing may be
 
 
 def _check_task_time(declared: object) -> None:
-    parse_rule_delay(declared, longest_s=MAX_TASK_S)
+    # Without a value there would be no task at all; with the key left out it takes a while.
+    parse_rule_delay("" if declared is None else declared, longest_s=MAX_TASK_S)
 
 
 def _check_long(declared: object) -> None:
@@ -170,6 +172,8 @@ class Webhook:
 
     def __post_init__(self) -> None:
         compile_text(self.url)
+        if not is_template(self.url) and not self.url.lower().startswith(("http://", "https://")):
+            raise ValueError("`url` is a URL that begins with http:// or https://, or a template of one")
 
     @property
     def late_s(self) -> float:
@@ -189,13 +193,13 @@ else:
 class TaskTable:
     """The keys of `task`: a request is accepted, and this is what becomes of it."""
 
-    duration: _TaskTime = key(default="5s", description="How long the task takes.")
-    queue_time: _Long = key(default="0s", description="The part of it that is spent as not started.")
+    duration: _TaskTime = key(default=DURATION, description="How long the task takes.")
+    queue_time: _Long = key(default=QUEUE_TIME, description="The part of it that is spent as not started.")
     monitor: Annotated[StrictStr, checked(_check_monitor), WithJsonSchema(schemas.MONITOR)] | None = key(
         default=None,
         description="The path of the status monitor; the request's path and `/{task_id}` if absent.",
     )
-    retry_after: Annotated[Any, checked(_check_retry_after), WithJsonSchema(schemas.OPTIONAL_LONG)] = key(
+    retry_after: Annotated[Any, checked(_check_retry_after), WithJsonSchema(schemas.OPTIONAL_TIME)] = key(
         default="1s", description="When to ask again; below one second it is told in milliseconds."
     )
     dialect: Literal["plain", "azure", "google", "jsonapi", "odata", "github", "ogc"] = key(
@@ -204,7 +208,7 @@ class TaskTable:
     result: _Result | None = key(default=None, description="What the task makes.")
     failure: _Failure | None = key(default=None, description="How it fails, and how often.")
     cancel: StrictBool = key(default=False, description="Whether clients may cancel the task.")
-    retention: Annotated[Any, checked(_check_retention), WithJsonSchema(schemas.LONG_DURATION)] = key(
+    retention: Annotated[Any, checked(_check_retention), WithJsonSchema(schemas.SOME_TIME)] = key(
         default="24h", description="How long after its end the task is known; then 404."
     )
     prefer_async: StrictBool | None = key(
@@ -214,7 +218,7 @@ class TaskTable:
     run: Literal["app"] | None = key(
         default=None, description="`app`: the wrapped app does the work, and its response is the result."
     )
-    timeout: Annotated[Any, checked(_check_run_time), WithJsonSchema(schemas.OPTIONAL_LONG)] = key(
+    timeout: Annotated[Any, checked(_check_run_time), WithJsonSchema(schemas.OPTIONAL_TIME)] = key(
         default=None, description="How long the app may take, with `run`; 10m if absent."
     )
     operation_name: StrictStr | None = key(
@@ -226,6 +230,21 @@ class TaskTable:
 
     def __post_init__(self) -> None:
         _check_together(self)
+
+    def check_parameters(self, accepted: Collection[str], asked: Collection[str]) -> None:
+        """Raises ValueError where a template speaks of a parameter that no path has: that of the request that
+        is accepted, or of those that ask."""
+        for name, outcome in (("result", self.result), ("failure", self.failure)):
+            if isinstance(outcome, Result):
+                try:
+                    outcome.compiled("").check_parameters(asked, accepted)
+                except ValueError as error:
+                    raise ValueError(f"`task.{name}`: {error}") from None
+        if isinstance(self.webhook, Webhook):
+            try:
+                check_parameters("request", compile_text(self.webhook.url).parameters, accepted)
+            except ValueError as error:
+                raise ValueError(f"`task.webhook.url`: {error}") from None
 
     @property
     def durations(self) -> Delay:
@@ -261,6 +280,9 @@ def _check_together(task: TaskTable) -> None:
         for name in ("result", "failure"):
             if getattr(task, name) is not None:
                 raise ValueError(f"with `run` the app's response is the outcome, and there is no `{name}`")
+        for name, default in (("duration", DURATION), ("queue_time", QUEUE_TIME)):
+            if getattr(task, name) != default:
+                raise ValueError(f"with `run` the app takes as long as it takes, and there is no `{name}`")
     elif task.timeout is not None:
         raise ValueError("`timeout` says something only beside `run`; a task takes as long as its `duration`")
     if dialect.same_url:

@@ -67,13 +67,12 @@ class TemplatedReply:
         """Which members of the accepted request it speaks of, where it is the outcome of a task."""
         return frozenset().union(*(template.reads_accepted for template in self._templates))
 
-    def check_parameters(self, names: Collection[str]) -> None:
-        """Raises ValueError where a template speaks of a parameter that the path does not have."""
+    def check_parameters(self, names: Collection[str], accepted: Collection[str] = ()) -> None:
+        """Raises ValueError where a template speaks of a parameter that the path does not have, or that of
+        the `accepted` request."""
         for template in self._templates:
-            for name in sorted(template.parameters - set(names)):
-                raise ValueError(
-                    f"`request.path_params.{name}`: the path has no such parameter{did_you_mean(name, names)}"
-                )
+            check_parameters("request", template.parameters, names)
+            check_parameters("accepted", template.accepted_parameters, accepted)
 
     def rendered(
         self,
@@ -123,6 +122,14 @@ class TemplatedReply:
             logger.warning("the template in `%s` of rule %a has failed: %.200s", place, self._rule, error)
             raise TemplateError(f"the template in `{place}` of this rule: {error}") from None
         return headers, content
+
+
+def check_parameters(of: str, named: Collection[str], known: Collection[str]) -> None:
+    """Raises ValueError where one is `named` that the path of `request` or `accepted` does not have."""
+    for name in sorted(set(named).difference(known)):
+        raise ValueError(
+            f"`{of}.path_params.{name}`: the path has no such parameter{did_you_mean(name, known)}"
+        )
 
 
 def compile_body(

@@ -237,6 +237,7 @@ class _Compiler:
         self.reads: set[str] = set()
         self.reads_accepted: set[str] = set()
         self.parameters: set[str] = set()
+        self.accepted_parameters: set[str] = set()
 
     def _fail(self, node: Any, what: str, name: str = "", known: Collection[str] = ()) -> ValueError:
         return ValueError(f"line {node.lineno or 1}: {what}{did_you_mean(name, known) if known else ''}")
@@ -334,6 +335,8 @@ class _Compiler:
             self.parameters.add(name := node.attr)
             if self._path_names is not None and name not in self._path_names:
                 raise self._fail(node, f"the path has no parameter {quoted(name)}", name, self._path_names)
+        if _member_of(node.node) == ("accepted", "path_params"):
+            self.accepted_parameters.add(node.attr)
         return self._inside(node)
 
     def string(self, source: str, autoescape: bool = False, *, as_json: bool = True) -> _Render | None:
@@ -434,7 +437,7 @@ class Template:
     """A text or a JSON structure, compiled once and rendered for each request.
 
     `reads` are the members of `request` that it looks at, `reads_accepted` those of `accepted`, and
-    `parameters` those of the path that it names.
+    `parameters` those of the path that it names, `accepted_parameters` those of the accepted one's.
     """
 
     def __init__(
@@ -468,6 +471,7 @@ class Template:
         self.reads = frozenset(compiler.reads)
         self.reads_accepted = frozenset(compiler.reads_accepted)
         self.parameters = frozenset(compiler.parameters)
+        self.accepted_parameters = frozenset(compiler.accepted_parameters)
 
     @property
     def reads_body(self) -> bool:

@@ -23,6 +23,7 @@ _EXPECTED = {
     **dict.fromkeys(("list_type", "tuple_type", "sequence_str", "is_instance_of"), "expected a list"),
     "bool_type": "expected a boolean: true or false",
     "string_type": "expected a string",
+    "string_too_short": "expected a string that is not empty",
 }
 _UNKNOWN = frozenset(("unexpected_keyword_argument", "unexpected_positional_argument", "extra_forbidden"))
 _ABSENT = frozenset(("missing", "missing_argument", "missing_positional_only_argument"))
