@@ -78,7 +78,8 @@ DIALOGUES: dict[str, tuple[str, str, tuple[Say, ...]]] = {
         "azure",
         (
             "The same absolute URL in three fields, for azure-core, azure-mgmt-core and whoever follows "
-            "only `Location`; the monitor says 202 until the end."
+            "only `Location`; the monitor says 202 until the end. (Who follows only `Location` takes any "
+            "200 for success, a failure too.) A PUT or PATCH also tells of itself at its own URL."
         ),
         (
             Say("POST", "/exports", "{}", note="The request is accepted:"),
@@ -95,7 +96,9 @@ DIALOGUES: dict[str, tuple[str, str, tuple[Say, ...]]] = {
         "google",
         (
             "An operation (AIP-151) with 200, `done` or not; `:cancel`, `:wait`, DELETE and the "
-            "list are there, too."
+            "list are there, too. It is called by its id alone, since google-api-core puts "
+            "`operations/` before it; `operation_name` calls it otherwise. A `result` without `@type` is a "
+            "`google.protobuf.Struct`, which the client has to import to understand."
         ),
         (
             Say("POST", "/v1/books:import", "{}", note="The operation begins:"),
@@ -141,7 +144,11 @@ DIALOGUES: dict[str, tuple[str, str, tuple[Say, ...]]] = {
     ),
     "github": (
         "github",
-        "No pointer at all: the same URL says 202 until it is ready. `count_per` keeps testers apart.",
+        (
+            "No pointer at all: the same URL says 202 until it is ready. `count_per` keeps testers apart. "
+            "(PyGithub asks any GET that says 202 again every 2 s, without end: with it, give no other "
+            "mock of 202 to a GET.)"
+        ),
         (
             Say("GET", "/repos/octo/cat/stats/contributors", note="Nothing is computed yet:"),
             Say("GET", "/repos/octo/cat/stats/contributors", after_s=2, note="Nor is it now:"),

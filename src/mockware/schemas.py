@@ -65,28 +65,32 @@ _DURATION = {
     ),
     "description": f"{DURATION_HINT}; at most {MAX_DELAY_S:g}s",
 }
-DELAY = {
-    "anyOf": [
-        _DURATION,
+
+
+def _spread(duration: dict[str, Any]) -> list[dict[str, Any]]:
+    """A duration, or one of many: each as likely, or log-normal."""
+    return [
+        duration,
         {
             "type": "object",
-            "properties": {"min": _DURATION, "max": _DURATION},
+            "properties": {"min": duration, "max": duration},
             "required": ["min", "max"],
             "additionalProperties": False,
         },
         {
             "type": "object",
             "properties": {
-                "median": _DURATION,
+                "median": duration,
                 "sigma": {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_SIGMA},
-                "max": _DURATION,
+                "max": duration,
             },
             "required": ["median", "sigma"],
             "additionalProperties": False,
         },
-        {"type": "null"},
     ]
-}
+
+
+DELAY = {"anyOf": [*_spread(_DURATION), {"type": "null"}]}
 DRIP = {"anyOf": [_DURATION, {"type": "null"}]}
 LONGEST_DELAY = _DURATION
 # Longer than anybody waits: the life of a task, which is only ever looked at.
@@ -94,27 +98,7 @@ LONG_DURATION = {"type": "string", "pattern": rf"^[0-9]{{1,9}}{_DECIMALS}(ms|s|m
 # Such a one that is no time at all says nothing.
 SOME_TIME = {**LONG_DURATION, "pattern": "^(?!0+([.]0+)?[a-z])" + LONG_DURATION["pattern"].removeprefix("^")}
 OPTIONAL_TIME = {"anyOf": [SOME_TIME, {"type": "null"}]}
-TASK_TIME = {
-    "anyOf": [
-        LONG_DURATION,
-        {
-            "type": "object",
-            "properties": {"min": LONG_DURATION, "max": LONG_DURATION},
-            "required": ["min", "max"],
-            "additionalProperties": False,
-        },
-        {
-            "type": "object",
-            "properties": {
-                "median": LONG_DURATION,
-                "sigma": {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_SIGMA},
-                "max": LONG_DURATION,
-            },
-            "required": ["median", "sigma"],
-            "additionalProperties": False,
-        },
-    ]
-}
+TASK_TIME = {"anyOf": _spread(LONG_DURATION)}
 MONITOR = {"type": "string", "pattern": r"^/[^?#]*\{task_id\}[^?#]*" + _END}
 _NAMED_CALLER = f"header:{TOKEN}|cookie:.+|query:.+"
 CALLER = {"type": ["string", "null"], "pattern": f"^(rule|path|{_NAMED_CALLER}){_END}"}
