@@ -438,6 +438,13 @@ def test_the_line_at_the_start_says_where_is_counted(lines: Lines, tmp_path: Pat
         (COUNTED, f"sqlite:{path}", f"2 rules from rules=, counted in sqlite:{path};"),
         (COUNTED, "redis://user:secret@host:1/0", "2 rules from rules=, counted in redis://host:1/0;"),
         ([Rule("/b")], f"sqlite:{path}", "1 rule from rules=;"),
+        ([Rule("/t", task={})], None, ", tasks remembered in the memory of each process alone;"),
+        (
+            [*COUNTED, Rule("/t", task={})],
+            f"sqlite:{path}",
+            f", counted and tasks remembered in sqlite:{path};",
+        ),
+        ([Rule("/t", task={"webhook": {"url": "http://a"}})], None, ", webhooks are off, since"),
     ):
         mockware.wrap(asgi, rules=rules, store=store, enabled=True, environ={})
         ((level, line),) = lines()

@@ -82,7 +82,7 @@ def _opened(named: str, given: Store | str | None) -> Store | None:
 
 
 def describe(configuration: Configuration, *, keyed: bool, store: Store | None = None) -> str:
-    """`3 rules from mocks.toml, 1 of them off, counted in memory; triggers need X-Mock-Key`."""
+    """`3 rules from mocks.toml, 1 of them off, counted in sqlite:/tmp/m.db; triggers need X-Mock-Key`."""
     count = len(configuration.entries)
     rules = (
         f"{count} rule{'' if count == 1 else 's'} from {', '.join(configuration.sources)}"
@@ -92,9 +92,17 @@ def describe(configuration: Configuration, *, keyed: bool, store: Store | None =
     off = sum(not entry.on for entry in configuration.entries)
     if off:
         rules += f", {off} of them off"
-    if any(entry.on and entry.rule.counts for entry in configuration.entries):
+    on = [entry.rule for entry in configuration.entries if entry.on]
+    kept = ["counted"] if any(rule.counts for rule in on) else []
+    kept += ["tasks remembered"] if any(rule.task for rule in on) else []
+    if kept:
         where = "the memory of each process alone" if store is None else getattr(store, "name", repr(store))
-        rules += f", counted in {where}"
+        rules += f", {' and '.join(kept)} in {where}"
+    if configuration.sends_webhooks:
+        hosts = ", ".join(configuration.webhook_hosts)
+        rules += (
+            f", webhooks go to {hosts}" if hosts else ", webhooks are off, since `[webhooks]` lists no hosts"
+        )
     if configuration.triggers is None:
         return f"{rules}; triggers are off"
     if not count:
