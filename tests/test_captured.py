@@ -10,7 +10,7 @@ TEXT = st.text(st.characters(max_codepoint=255))  # Latin-1, as fields are
 CAPTURED = st.one_of(
     st.builds(
         Captured,
-        status=st.integers(100, 599),
+        status=st.integers(200, 599),
         headers=st.lists(st.tuples(TEXT, TEXT), max_size=5).map(tuple),
         body=st.binary(),
     ),
@@ -45,3 +45,10 @@ def test_a_record_holds_the_longest_body_with_its_fields(captured: Captured) -> 
     fields = len(captured.to_bytes()) - len(captured.body)
     assert len(captured._replace(body=bytes(MAX_CAPTURED_BYTES)).to_bytes()) == MAX_CAPTURED_BYTES + fields
     assert fields < MAX_RECORD_BYTES - MAX_CAPTURED_BYTES
+
+
+@given(st.integers().filter(lambda status: not 200 <= status <= 599))
+def test_a_status_that_nobody_could_be_told_is_a_reason(status: int) -> None:
+    assert Captured.from_bytes(Captured(status, (), b"x").to_bytes()) == Captured(
+        reason=f"its status, {status}, is none that can be told"
+    )

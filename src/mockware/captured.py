@@ -32,6 +32,9 @@ class Captured(NamedTuple):
         try:
             status, headers, reason = json.loads(head)
             fields = tuple((str(name), str(value)) for name, value in headers)
+            # RFC 9110 section 15: others are no final response, or none of HTTP's. Some servers send them.
+            if not reason and not 200 <= int(status) <= 599:
+                return cls(reason=f"its status, {status}, is none that can be told")
             return cls(int(status), fields, body, str(reason))
         except (ValueError, TypeError, RecursionError):
             return cls(reason="its record cannot be read")
