@@ -183,7 +183,7 @@ class ASGIMockMiddleware:
             decision = self._snapshot.decide(request, candidates, resume=decision, outer=outer)
         decision = await self._settled(decision)
         if isinstance(decision, Run):
-            decision = self._run(decision, scope, request)
+            decision = await self._run(decision, scope, request)
         if isinstance(decision, Response):
             return await self._reply(scope, receive, send, path, decision, expects=expects)
         app = self.app
@@ -200,18 +200,18 @@ class ASGIMockMiddleware:
         refusal = too_many_sleepers(decision.rule, request.method)
         return await self._reply(scope, receive, send, path, refusal, expects=expects)
 
-    def _run(self, run: Run, scope: Scope, request: Request) -> Response:
+    async def _run(self, run: Run, scope: Scope, request: Request) -> Decision:
         """Hands the request to the app behind its client's back, and says what the client gets."""
 
         async def done(captured: Captured) -> None:
             await self._settled(run.finish(captured))
 
-        if self._background is None:
-            return run.too_many
-        body = request.body or b""
-        with let_through(scope["headers"], by=self._snapshot):
-            started = self._background.start(self.app, scope, body, done, timeout_s=run.timeout_s)
-        return run.response if started else run.too_many.to(request.method)
+        if self._background is not None:
+            body = request.body or b""
+            with let_through(scope["headers"], by=self._snapshot):
+                if self._background.start(self.app, scope, body, done, timeout_s=run.timeout_s):
+                    return run.response
+        return await self._settled(run.refuse())
 
     async def _settled(self, decision: Decision) -> Decision:
         """What is decided when the store has answered all that there is to ask."""

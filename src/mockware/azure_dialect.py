@@ -27,6 +27,7 @@ from .dialect import (
     without_nothing,
 )
 from .messages import MISSING
+from .replies import in_a_field
 from .tasks import Phase
 
 _WORDS = {
@@ -97,9 +98,9 @@ def _finished(view: View) -> Told:
 
 
 def _problem(status: int, code: str, detail: str) -> Told:
-    return Told(
-        status, (("x-ms-error-code", code),), json_content({"error": {"code": code, "message": detail}})
-    )
+    # A failure's code may be a template's, and so whatever a client has sent.
+    fields = (("x-ms-error-code", in_a_field(code)),)
+    return Told(status, fields, json_content({"error": {"code": code, "message": detail}}))
 
 
 AZURE = Dialect(

@@ -212,12 +212,12 @@ class Passthrough(NamedTuple):
 class Run(NamedTuple):
     """The client gets `response` at once, and the app the request behind its back, for `timeout_s` at most.
 
-    When the app is done, `finish` is asked for what a store has to be told. `too_many` is for when there is
+    When the app is done, `finish` is asked for what a store has to be told. `refuse` is asked where there is
     no more room.
     """
 
     response: Response
-    too_many: Response
+    refuse: Callable[[], Decision]
     timeout_s: float
     finish: Callable[[Captured], Decision]
 

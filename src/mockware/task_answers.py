@@ -71,6 +71,7 @@ class TaskAnswers:
         self.dialect: Dialect = DIALECTS[table.dialect]
         self.template: PathTemplate = rule.matched.template
         self.monitor = PathTemplate(rule.monitor)
+        self.list_path = self.monitor.text.partition(ID)[0].removesuffix("/")
         self.ids = TaskIds(rule=name, service=service, key=key)
         self.runs = table.run is not None
         self.queue_time_s = table.queue_time_s

@@ -16,7 +16,6 @@ from .paths import PathTemplate
 from .task_answers import Asked, Means
 from .task_ids import is_id
 from .task_rules import TaskRule
-from .task_table import ID
 
 
 class TaskEndpoint:
@@ -81,7 +80,9 @@ class TaskEndpoint:
         asked = Asked(request, texts, means, delay_s)
         kind = self._kind(request)
         if kind == "list" and self._rule.list is not None:
-            return self._rule.list.page(asked)
+            # Other rules may have their operations here, too.
+            others = [other._rule.answers for other in means.later if isinstance(other, TaskEndpoint)]
+            return self._rule.list.page(asked, others)
         if kind == "original":
             return self._rule.original(asked)
         task = self._rule.answers.ids.read(texts.get("task_id", ""))
@@ -106,7 +107,7 @@ def endpoints_of(
     for kind, method, suffix in dialect.endpoints:
         path = task_rule.answers.monitor.text + suffix
         if kind == "list":
-            path = task_rule.answers.monitor.text.partition(ID)[0].removesuffix("/")
+            path = task_rule.answers.list_path
             # The app's home, or its list of what is made there, is not ours.
             if path in ("", task_rule.answers.template.text):
                 continue

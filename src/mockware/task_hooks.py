@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from .addresses import MAX_URL_CHARS
 from .deliveries import Delivery
 from .dialect import Made
 from .messages import Request
@@ -37,7 +38,8 @@ class TaskHooks:
         request, means = asked.request, asked.means
         parameters = self._answers.template.parameters(request.path)
         variables = variables_for(request, parameters, now=means.clock(), chance=means.chance)
-        url = str(self._url.render(variables, Budget()))
+        # Refused for its length when it is sent; until then, all that is kept of it is what tells that.
+        url = str(self._url.render(variables, Budget()))[: MAX_URL_CHARS + 1]
         return Hook(
             self._answers.name,
             task.id,

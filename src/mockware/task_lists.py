@@ -1,12 +1,15 @@
-"""The tasks of one rule as a list, page by page, as google's clients ask for it.
+"""The tasks of the rules that have one place for them as a list, page by page, as google's clients ask.
 
-Law: the shelf has the ids, and the ids have the order (AIP-132: the oldest first here).
+Law: the shelf has the ids, and the ids have the order (AIP-132: the oldest first here). Whose id it is says
+what is told of it, and the path that was accepted, whether it stands here.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from hashlib import blake2b
+from typing import NamedTuple
 
 from .dialect import Told
 from .google_dialect import google_operation
@@ -14,7 +17,7 @@ from .messages import Decision
 from .questions import Listing, Reading
 from .replies import Content
 from .task_answers import Asked, Known, TaskAnswers, ended_in_time
-from .task_records import moment_from
+from .task_records import accepted_from, moment_from
 from .tasks import Task
 from .template_values import TemplateError
 
@@ -23,14 +26,15 @@ _PAGE, _MAX_PAGE = 50, 200
 
 
 class TaskList:
-    """The list of one rule's tasks; `shelf` is where they stand in the store."""
+    """The list that one rule's tasks are in; `shelf` is where they stand in the store."""
 
-    def __init__(self, answers: TaskAnswers) -> None:
+    def __init__(self, answers: TaskAnswers, *, service: str) -> None:
         self._answers = answers
-        self.shelf = answers.key("s")
+        place = f"{service}\0{answers.list_path}".encode("utf-8", "surrogatepass")
+        self.shelf = f"s.{blake2b(place, digest_size=16).hexdigest()}"
 
-    def page(self, asked: Asked) -> Decision:
-        """A page of the tasks, oldest first (AIP-132, AIP-158)."""
+    def page(self, asked: Asked, others: Sequence[TaskAnswers] = ()) -> Decision:
+        """A page of the tasks, oldest first (AIP-132, AIP-158), those of `others` among them."""
         query = asked.request.query
         size = (query.get("pageSize") or query.get("page_size") or [""])[-1]
         if size and not re.fullmatch("[0-9]{1,6}", size):
@@ -39,45 +43,61 @@ class TaskList:
             return self._answers.problem(400, "InvalidPageSize", detail, asked.request)
         limit = min(int(size or 0) or _PAGE, _MAX_PAGE)
         token = (query.get("pageToken") or query.get("page_token") or [""])[-1]
-        if token and self._answers.ids.read(token) is None:
+        owners = (self._answers, *others)
+        if token and _listed(token, b"", owners) is None:
             return self._answers.problem(
                 400, "InvalidPageToken", "this is the token of no page", asked.request
             )
 
         def settle(found: Sequence[tuple[str, bytes]]) -> Decision:
-            listed = [(self._answers.ids.read(key[2:]), value) for key, value in found[:limit]]
-            tasks = [(task, value) for task, value in listed if task is not None]
-            after = tasks[-1][0].id if len(found) > limit and tasks else ""
+            listed = [one for key, value in found[:limit] if (one := _listed(key[2:], value, owners))]
+            after = listed[-1].task.id if len(found) > limit and listed else ""
+            # AIP-158: "The API may return fewer results than the number requested"
+            here = [one for one in listed if _is_at(one, asked)]
 
-            def settle_canceled(canceled: Sequence[bytes | None]) -> Decision:
-                return self._operations(tasks, canceled, after, asked)
+            def settle_ends(ends: Sequence[bytes | None]) -> Decision:
+                return self._operations(here, ends, after, asked)
 
-            prefix = "r." if self._answers.runs else "c."
-            keys = tuple(prefix + task.id for task, _ in tasks)
-            return asked.means.ask(Reading(keys), settle_canceled) if keys else settle_canceled(())
+            keys = tuple(("r." if one.owner.runs else "c.") + one.task.id for one in here)
+            return asked.means.ask(Reading(keys), settle_ends) if keys else settle_ends(())
 
         return asked.means.ask(Listing(self.shelf, f"t.{token}", limit + 1), settle)
 
     def _operations(
-        self,
-        tasks: Sequence[tuple[Task, bytes]],
-        ends: Sequence[bytes | None],
-        after: str,
-        asked: Asked,
+        self, listed: Sequence[_Listed], ends: Sequence[bytes | None], after: str, asked: Asked
     ) -> Decision:
         operations = []
-        for (task, accepted), end in zip(tasks, ends, strict=True):
+        for (owner, task, accepted), end in zip(listed, ends, strict=True):
             known = Known(accepted=accepted)
-            if self._answers.runs:
+            if owner.runs:
                 known = known._replace(ended=ended_in_time(task, end))
             else:
                 known = known._replace(canceled_at=moment_from(end))
             try:
-                view = self._answers.view(
-                    task, self._answers.state(task, asked.means.clock(), known), known, asked
-                )
+                view = owner.view(task, owner.state(task, asked.means.clock(), known), known, asked)
             except TemplateError as error:
                 return self._answers.problem(500, "TemplateFailed", str(error), asked.request)
             operations.append(google_operation(view))
         page = {"operations": operations, "nextPageToken": after}
         return self._answers.response(Told(200, (), Content.from_json(page)), asked.request)
+
+
+class _Listed(NamedTuple):
+    owner: TaskAnswers
+    task: Task
+    accepted: bytes
+
+
+def _listed(text: str, accepted: bytes, owners: Sequence[TaskAnswers]) -> _Listed | None:
+    """The task with this id, and by whose rule it is."""
+    for owner in owners:
+        if (task := owner.ids.read(text)) is not None:
+            return _Listed(owner, task, accepted)
+    return None
+
+
+def _is_at(listed: _Listed, asked: Asked) -> bool:
+    """Whether its monitor is below the path that is asked."""
+    request = accepted_from(listed.accepted)
+    texts = listed.owner.template.texts(request.path) if request else None
+    return asked.texts.items() <= (texts or {}).items()

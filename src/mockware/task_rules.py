@@ -63,7 +63,7 @@ class TaskRule:
         webhook = table.webhook if isinstance(table.webhook, Webhook) else None
         self.hooks = TaskHooks(self.answers, webhook, secret=secret) if webhook else None
         lists = any(endpoint.kind == "list" for endpoint in self.answers.dialect.endpoints)
-        self.list = TaskList(self.answers) if lists else None
+        self.list = TaskList(self.answers, service=service) if lists else None
         self._probability = table.failure.probability if isinstance(table.failure, Failure) else 0.0
         self._asks_for_async = table.asks_for_async
         self._retention_s = table.retention_s
@@ -111,18 +111,20 @@ class TaskRule:
         ttl_s = task.duration_s + self._retention_s
         records: dict[str, Record] = {}
         fingerprint = ""
+        caller = self._caller.key(request)
         # Where the same URL is asked again, it is the key.
         if key and not self.answers.dialect.same_url:
             fingerprint = self.answers.key(
                 "", request.method, request.path, request.query_string, body=request.body
             )
             said = f"{task.id} {fingerprint}".encode()
-            records["named"] = Record(self.answers.key("k", field, key), said, ttl_s, only_new=True)
+            records["named"] = Record(self.answers.key("k", caller, field, key), said, ttl_s, only_new=True)
         if self.answers.dialect.same_url:
-            key_of_url = self.answers.key("u", self._caller.key(request), request.path, request.query_string)
+            method = "GET" if request.method == "HEAD" else request.method
+            key_of_url = self.answers.key("u", caller, method, request.path, request.query_string)
             records["asked"] = Record(key_of_url, task.id.encode(), ttl_s, only_new=True)
         if request.method in self.answers.dialect.originals:
-            records["original"] = Record(self.answers.key("o", request.path), task.id.encode(), ttl_s)
+            records["original"] = Record(self._key_of_original(request), task.id.encode(), ttl_s)
         if self.answers.reads or self.list:
             shelf = self.list.shelf if self.list else ""
             said = accepted_bytes(request, self.answers.reads)
@@ -144,7 +146,7 @@ class TaskRule:
                     detail = f"another request came with this {field} before"
                     return self.answers.problem(self.answers.dialect.reused, "KeyReused", detail, request)
                 if (earlier := self.answers.ids.read(text)) is not None:
-                    return self._accepted(earlier, asked)
+                    return self._accepted_before(earlier, asked)
             if (waiting := found.get("asked")) is not None:
                 earlier = self.answers.ids.read(waiting.decode("ascii", "replace"))
                 if earlier is not None:
@@ -154,13 +156,29 @@ class TaskRule:
             if not self.answers.runs or not isinstance(decision, Response):
                 return decision
             detail = "too many requests are worked on in the background already"
-            too_many = build_problem(503, detail, rule=self.answers.name, headers=[("Retry-After", "1")])
-            return Run(decision, too_many, self._timeout_s, partial(self._finish, task, hook, means))
+            retry = [("Retry-After", "1")]
+            too_many = build_problem(503, detail, rule=self.answers.name, headers=retry).to(request.method)
+            # Whoever heeds that and comes again, with the same key or to the same URL, is to find nothing.
+            taken = tuple(record._replace(value=None, only_new=False) for record in records.values())
+
+            def refuse() -> Decision:
+                return means.ask(Writing(taken), lambda _: too_many) if taken else too_many
+
+            return Run(decision, refuse, self._timeout_s, partial(self._finish, task, hook, means))
 
         return means.ask(Writing(tuple(records.values())), settle) if records else settle(())
 
-    def _accepted(self, task: Task, asked: Asked) -> Response:
-        """What is said at first; the same again to whoever names the request by the same key."""
+    def _accepted_before(self, task: Task, asked: Asked) -> Decision:
+        """The same again to whoever names the request by the same key; what was canceled has no outcome."""
+        if not self.table.cancel:
+            return self._accepted(task, asked)
+        return asked.means.ask(
+            Reading(("c." + task.id,)),
+            lambda values: self._accepted(task, asked, is_canceled=values[0] is not None),
+        )
+
+    def _accepted(self, task: Task, asked: Asked, *, is_canceled: bool = False) -> Response:
+        """What is said at first."""
         request = asked.request
         preferences = read_preferences(request.header("prefer"))
         # RFC 7240 section 2: "Vary" where the preference changes the answer.
@@ -169,6 +187,7 @@ class TaskRule:
         if (
             preferences.wait_s is not None
             and not self.answers.runs
+            and not is_canceled
             and left_s <= min(preferences.wait_s, MAX_DELAY_S)
         ):
             # Section 4.3: whoever would wait that long need not be told to come back.
@@ -300,7 +319,10 @@ class TaskRule:
             task = self.answers.ids.read(values[0].decode("ascii", "replace")) if values[0] else None
             return asked.means.others() if task is None else self.tell("original", task, asked)
 
-        return asked.means.ask(Reading((self.answers.key("o", asked.request.path),)), settle)
+        return asked.means.ask(Reading((self._key_of_original(asked.request),)), settle)
+
+    def _key_of_original(self, request: Request) -> str:
+        return self.answers.key("o", self._caller.key(request), request.path)
 
     def _told_later(self, hook: Hook, at: float) -> list[Delivery]:
         return self.hooks.deliveries(hook, at) if self.hooks else []

@@ -172,18 +172,18 @@ class WSGIMockMiddleware:
         with let_through(environ.get("wsgi.input"), by=self._snapshot):
             return app(environ, start_response)
 
-    def _run(self, run: Run, environ: WSGIEnvironment, request: Request) -> Response:
+    def _run(self, run: Run, environ: WSGIEnvironment, request: Request) -> Decision:
         """Hands the request to the app behind its client's back, and says what the client gets."""
 
         def done(captured: Captured) -> None:
             self._settled(run.finish(captured))
 
-        if self._background is None:
-            return run.too_many
-        body = request.body or b""
-        with let_through(environ.get("wsgi.input"), by=self._snapshot):
-            started = self._background.start(self.app, environ, body, done, timeout_s=run.timeout_s)
-        return run.response if started else run.too_many.to(request.method)
+        if self._background is not None:
+            body = request.body or b""
+            with let_through(environ.get("wsgi.input"), by=self._snapshot):
+                if self._background.start(self.app, environ, body, done, timeout_s=run.timeout_s):
+                    return run.response
+        return self._settled(run.refuse())
 
     def _settled(self, decision: Decision) -> Decision:
         """What is decided when the store has answered all that there is to ask."""
