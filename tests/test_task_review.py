@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
+from tests.by_hand import Sent, Wire, run, scope_of
 from tests.task_worlds import World, outcome, problem, told
 
+import mockware
 from mockware import Rule
 from mockware.asgi_background import Background as OfASGI
 from mockware.wsgi_background import Background as OfWSGI
@@ -111,3 +113,26 @@ def test_a_list_has_the_operations_of_its_own_place_alone(world: World) -> None:
     for tenant, name in made.items():
         listed = told(world.get(f"/t/{tenant}/operations"))["operations"]
         assert [one["name"] for one in listed] == [name]
+
+
+def test_what_is_at_a_resources_path_and_no_tasks_reaches_the_app_as_it_came() -> None:
+    seen: list[Any] = []
+
+    async def app(*given: Any) -> None:
+        seen.extend(given)
+
+    rules = [Rule("PUT /things/{id}", task={"dialect": "azure"})]
+    wrapped: Any = mockware.wrap(app, rules=rules, enabled=True, environ={})
+    wire = Wire()
+    given = (scope_of(Sent("GET", "/things/1")), wire.receive, wire.send)
+    run(wrapped(*given))
+    assert all(one is other for one, other in zip(seen, given, strict=True))
+    assert wire.asked == 0
+
+
+def test_a_rule_behind_a_resource_looks_at_the_body(world: World) -> None:
+    world.serve(
+        Rule("PUT /jobs", name="jobs", task={"dialect": "azure"}),
+        Rule("/jobs", name="below", when={"json": {"a": 1}}),
+    )
+    assert [outcome(world.get("/jobs", json={"a": n})) for n in (1, 2)] == ["202 below", "200 app"]

@@ -57,6 +57,8 @@ class CompiledRule:
     and `limit` is how often it may.
     """
 
+    gives_way = False  # to whatever else is there, once it has been asked
+
     __slots__ = (
         "at_once",
         "counters",
@@ -287,7 +289,8 @@ class Snapshot:
             rule = candidates[i]
             if rule.difference(request) is not None or self.is_expired(rule):
                 continue
-            if rule.needs_body:
+            # What comes after one that gives way may look at the body, and is not asked a second time.
+            if rule.needs_body or (rule.gives_way and any(other.needs_body for other in candidates[i + 1 :])):
                 if resume is None:
                     return BodyNeeded(i, tuple(counted))
                 if rule.body_difference(request) is not None:
@@ -330,7 +333,7 @@ class Snapshot:
             self._clock,
             self._chance,
             self._deliver,
-            # The body has been read for this one: what comes after it may look at it, too.
+            # The body has been read by now, if anything that comes after it looks at it.
             lambda: self._first(request, delay_s, later, BodyNeeded(0)),
             later,
         )

@@ -47,8 +47,8 @@ class TaskEndpoint:
         self._rule = task_rule
         self._kinds = dict(kinds)
         self._has_id = "task_id" in template.names
-        # What else is there at the path of an original may look at the body, and is not asked a second time.
-        self.needs_body = task_rule.answers.reads_polls or not {"wait", "original"}.isdisjoint(kinds.values())
+        self.needs_body = task_rule.answers.reads_polls or "wait" in kinds.values()
+        self.gives_way = "original" in kinds.values()
 
     def difference(self, request: Request) -> Difference | None:
         """What keeps the request from being about a task."""
