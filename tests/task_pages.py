@@ -38,7 +38,17 @@ section shows one example of this folder, message by message; `python -m tests.t
 from what mockware says, and the tests hold it to that. An id says itself when its task was accepted and what
 was drawn for it, so that any worker answers any poll; here it is shown as `TASK-ID`.
 
-Try one: `MOCKWARE_FILE=examples/tasks/plain.toml mockware run examples.starlette_app:app --port 8000`.
+To try one, install mockware with the extras `[server,templates]` and run it in front of the small service in
+this folder:
+
+```sh
+MOCKWARE_FILE=examples/tasks/plain.toml mockware run examples.tasks.service:app --port 8000
+curl -i http://127.0.0.1:8000/exports -H 'Content-Type: application/json' -d '{"rows": 3}'
+```
+
+The second line gives a `Location`; ask it again and again. `X-Mock-Rule` and `Cache-Control: no-store`, which
+every mock has, are left out below. To see one task fail, give a second rule the same monitor and
+`failure.probability = 1`, and ask for it by `X-Mock-Name`.
 """
 
 
@@ -127,8 +137,8 @@ DIALOGUES: dict[str, tuple[str, str, tuple[Say, ...]]] = {
         "odata",
         (
             "Only for `Prefer: respond-async`. The monitor says 202, and then 200 with the response of "
-            "the request and its status in `AsyncResult`; clients of OData 4.0 get it wrapped as "
-            "`application/http`."
+            "the request and its status in `AsyncResult`; clients of OData 4.0 that send no "
+            "Accept (curl does), and whoever accepts `application/http`, get it wrapped as that."
         ),
         (
             Say("GET", "/Products", headers=ASYNC, note="The request is accepted:"),

@@ -440,7 +440,7 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str, str, str]] = {
         "'empty'",
         "`empty` sends no body, and so there is nothing to `drip`",
     ),
-    "an unknown fault": ({"fault": "rst"}, "fault", "'rst'", "'cut', 'stall' or 'empty'"),
+    "an unknown fault": ({"fault": "rst"}, "fault", "'rst'", "allowed: cut, stall, empty"),
     "replies of no number": ({"replies": []}, "replies", "[]", "one or more replies"),
     "a reply with an unknown key": (
         {"replies": [{"tims": 2}]},
@@ -468,7 +468,12 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str, str, str]] = {
         "`fault` is about a reply",
     ),
     "an end of nothing": ({"then": "loop"}, "then", "'loop'", "only beside `replies`"),
-    "an unknown end": ({"replies": [{}], "then": "lst"}, "then", "'lst'", "'last', 'loop' or 'passthrough'"),
+    "an unknown end": (
+        {"replies": [{}], "then": "lst"},
+        "then",
+        "'lst'",
+        "did you mean `last`? Allowed: last, loop,",
+    ),
     "a count of nothing": ({"count_per": "path"}, "count_per", "'path'", "only beside `times` or `replies`"),
     "a count by nobody": (
         {"times": 1, "count_per": "hedaer:x"},

@@ -94,7 +94,7 @@ def test_a_bare_number_is_refused_with_the_two_ways_to_write_it(number: float) -
     ],
 )
 def test_anything_else_is_refused_with_examples_of_what_is_allowed(text: object) -> None:
-    with pytest.raises(ValueError, match="`250ms`, `2s` or `1m`"):
+    with pytest.raises(ValueError, match="`250ms`, `2s`, `1m` or `24h`"):
         parse_duration(text)
 
 

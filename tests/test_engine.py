@@ -12,10 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mockware.config import load
+from mockware.decisions import PASSTHROUGH, BodyNeeded, Decision, Passthrough
 from mockware.engine import Snapshot
 from mockware.environment import read_environment
 from mockware.exceptions import MAX_LISTED
-from mockware.messages import PASSTHROUGH, BodyNeeded, Decision, Passthrough, Request, Response
+from mockware.messages import Request, Response
 from mockware.rules import Rule
 
 unhurried = settings(

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from mockware import Rule
 from mockware.bodies import MAX_BUFFERED_BYTES
 from mockware.config import load
+from mockware.decisions import BodyNeeded, Decision, Passthrough
 from mockware.durations import Delay
 from mockware.engine import Snapshot
 from mockware.environment import read_environment
 from mockware.explanation import MAX_MISSES, Explanation, explain, read_request
-from mockware.messages import BodyNeeded, Decision, Passthrough, Request, Response
+from mockware.messages import Request, Response
 from mockware.triggers import Triggers
 
 NOON = 1_795_435_200.0  # 2026-11-23T12:00:00Z

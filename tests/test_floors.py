@@ -64,6 +64,7 @@ FLOORS = {
     "ogc_dialect": 3,
     "plain_dialect": 3,
     "asgi_patching": 3,
+    "decisions": 3,
     "wsgi_patching": 3,
     "schemas": 2,
     "templates": 2,

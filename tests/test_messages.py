@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mockware import messages
-from mockware.messages import HOP_BY_HOP, MISSING, NOT_ON_HTTP_2, Passthrough, Request, Response
+from mockware.decisions import Passthrough
+from mockware.messages import HOP_BY_HOP, MISSING, NOT_ON_HTTP_2, Request, Response
 
 unhurried = settings(
     deadline=None, suppress_health_check=[HealthCheck.too_slow]

@@ -136,3 +136,19 @@ def test_a_rule_behind_a_resource_looks_at_the_body(world: World) -> None:
         Rule("/jobs", name="below", when={"json": {"a": 1}}),
     )
     assert [outcome(world.get("/jobs", json={"a": n})) for n in (1, 2)] == ["202 below", "200 app"]
+
+
+def test_two_bodies_that_are_too_long_to_be_looked_at_are_told_apart_by_their_lengths(world: World) -> None:
+    world.serve()
+    key = ("Idempotency-Key", "k")
+    assert world.post("/jobs", key, body=b"x" * (1 << 21)).status == 202
+    assert world.post("/jobs", key, body=b"x" * (1 << 21)).status == 202
+    assert world.post("/jobs", key, body=b"x" * (1 << 22)).status == 422
+    assert world.post("/jobs", key).status == 422
+
+
+def test_no_handshake_of_a_websocket_is_accepted_as_a_task(world: World) -> None:
+    world.serve(Rule("/jobs", name="jobs", task={}))
+    assert world.get("/jobs").status == 202
+    handshake = ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")
+    assert world.get("/jobs", *handshake).all("x-mock-rule") == []

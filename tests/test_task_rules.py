@@ -391,7 +391,7 @@ def test_a_template_without_what_it_speaks_of_is_a_500_that_names_the_rule(world
     at = world.serve(duration="0s", result={"json": {"n": "{{ accepted.json.n }}"}}).accept(body=b"no json")
     problem(world.get(at), 500, "the template in `body` of this rule")
     lost = World(world.interface).serve(duration="0s", result={"json": "{{ accepted.headers.x }}"})
-    problem(lost.get(at), 500, "the template in `body` of this rule")
+    problem(lost.get(at), 500, "MOCKWARE_STORE names the store")
 
 
 def test_no_request_gets_a_line_into_a_field(world: World) -> None:

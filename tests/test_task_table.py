@@ -18,9 +18,9 @@ from mockware.task_table import TASK_KEYS
 
 URL = "https://hooks.example/"
 KINDS = "expected a duration, or a table with `min` and `max`, or with `median`, `sigma` and `max`"
-PLAIN = "a duration is a number and a unit: `250ms`, `2s` or `1m`"
+PLAIN = "a duration is a number and a unit: `250ms`, `2s`, `1m` or `24h`"
 BARE = "a bare number has no unit; write `5s` or `5ms`"
-NAMES = "expected 'plain', 'azure', 'google', 'jsonapi', 'odata', 'github' or 'ogc'"
+NAMES = "did you mean `azure`? Allowed: plain, azure, google, jsonapi, odata, github, ogc"
 YES_OR_NO = "expected a boolean: true or false"
 NO_VARIABLE = "`nope` is no variable; allowed: request, now, uuid, random"
 
@@ -50,12 +50,12 @@ SEEN: list[tuple[Any, str, str]] = [
     ({"retry_after": "0.0ms"}, "retry_after", "never told to ask again at once"),
     ({"retry_after": 5}, "retry_after", BARE),
     ({"dialect": "Azure"}, "dialect", NAMES),
-    ({"dialect": None}, "dialect", NAMES),
+    ({"dialect": None}, "dialect", "expected 'plain', 'azure'"),
     ({"cancel": "yes"}, "cancel", YES_OR_NO),
     ({"retention": "0s"}, "retention", "no time at all; nobody could ask for the task's end"),
     ({"retention": 5}, "retention", BARE),
     ({"prefer_async": "x"}, "prefer_async", YES_OR_NO),
-    ({"run": "App"}, "run", "expected 'app'"),
+    ({"run": "App"}, "run", "did you mean `app`? Allowed: app"),
     ({"run": "app", "result": {}}, "", "the app's response is the outcome, and there is no `result`"),
     ({"run": "app", "failure": {}}, "", "the app's response is the outcome, and there is no `failure`"),
     ({"run": "app", "duration": "9s"}, "", "takes as long as it takes, and there is no `duration`"),
@@ -82,17 +82,23 @@ SEEN: list[tuple[Any, str, str]] = [
     ({"webhook": {"url": ""}}, "webhook.url", "expected a string that is not empty"),
     ({"webhook": {"url": URL, "secret": "s"}}, "webhook.secret", "did you mean `secret_env`?"),
     ({"webhook": {"url": URL, "secret_env": ""}}, "webhook.secret_env", "that is not empty"),
-    ({"webhook": {"url": URL, "form": "github"}}, "webhook.form", "expected 'standard' or 'cloudevents'"),
+    (
+        {"webhook": {"url": URL, "form": "github"}},
+        "webhook.form",
+        "allowed: standard, cloudevents",
+    ),
     ({"webhook": {"url": URL, "late": 5}}, "webhook.late", BARE),
     ({"webhook": {"url": URL, "duplicates": 11}}, "webhook.duplicates", "less than or equal to 10"),
     ({"webhook": {"url": URL, "duplicates": True}}, "webhook.duplicates", "expected an integer"),
     ({"webhook": {"url": URL, "out_of_order": "x"}}, "webhook.out_of_order", YES_OR_NO),
+    ({"dialect": "github", "monitor": "/m/{task_id}", "cancel": True}, "", "no `monitor`; in the dialect"),
 ]
 # What is more than a schema can say: bounds of durations, templates, files, and keys that depend on the path.
 UNSEEN: list[tuple[Any, str, str]] = [
     ({"duration": "299h"}, "duration", "at most 298h"),
     ({"duration": {"min": "5s", "max": "1s"}}, "duration", "`min` is longer than `max`"),
     ({"queue_time": "299h"}, "queue_time", "at most 298h"),
+    ({"duration": "2s", "queue_time": "5s"}, "", "`queue_time` is a part of the `duration`, which is 2 s"),
     ({"retry_after": "299h"}, "retry_after", "at most 298h"),
     ({"retention": "721h"}, "retention", "at most 720h"),
     ({"run": "app", "timeout": "25h"}, "timeout", "at most 24h"),

@@ -16,15 +16,16 @@ from urllib.parse import quote
 
 from .asgi_patching import patch_asgi
 from .bodies import buffer, drain
+from .decisions import BodyNeeded, Decision, Passthrough, Run, StoreNeeded
 from .fallback import MAX_WAIT_S, FallbackStore
 from .faults import silence_s
 from .installation import snapshot_for
 from .interfaces import check_interface
 from .logs import log_mock, log_patch, logger
-from .messages import NOT_ON_HTTP_2, BodyNeeded, Decision, Passthrough, Request, Response, Run
+from .messages import NOT_ON_HTTP_2, Request, Response
 from .nesting import let_through, let_through_by
 from .pacing import pieces
-from .questions import Question, Store, StoreNeeded
+from .questions import Question, Store
 from .waiting import Listener, Place, finished, sleep, too_many_sleepers
 
 if TYPE_CHECKING:

@@ -139,6 +139,8 @@ def error_of(view: View) -> dict[str, Any]:
     said = view.outcome.json if view.outcome else MISSING
     if isinstance(said, dict) and isinstance(said.get("error"), dict):
         said = said["error"]
+    if view.outcome and view.outcome.content and view.outcome.media_type.startswith("text/"):
+        said = {"message": view.outcome.content.body.decode("utf-8", "replace").strip()}
     if not isinstance(said, dict):
         said = {}
     message = said.get("message") or said.get("detail") or said.get("title") or "The task failed."

@@ -22,7 +22,7 @@ _LEAST = 2.0**-53  # half a step of the die
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
-DURATION_HINT = "a duration is a number and a unit: `250ms`, `2s` or `1m`"
+DURATION_HINT = "a duration is a number and a unit: `250ms`, `2s`, `1m` or `24h`"
 
 
 def parse_duration(text: object) -> float:

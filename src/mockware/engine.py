@@ -21,15 +21,16 @@ from .conditions import Difference
 from .config import Configuration, Entry
 from .counters import Count, Counter
 from .courier import Courier
+from .decisions import PASSTHROUGH, BodyNeeded, Decision, Passthrough, StoreNeeded
 from .deliveries import Delivery
 from .durations import MAX_DELAY_S, NO_DELAY, Delay, parse_rule_delay
 from .exceptions import did_you_mean
 from .index import PathIndex
 from .memory_store import MemoryStore
-from .messages import PASSTHROUGH, BodyNeeded, Decision, Passthrough, Request, Response
+from .messages import Request, Response
 from .patches import Patch
 from .paths import PathTemplate
-from .questions import Counting, Question, Store, StoreNeeded
+from .questions import Counting, Question, Store
 from .replies import build_reply
 from .rules import Rule
 from .sequences import Sequence as ReplySequence

@@ -19,12 +19,13 @@ from .bodies import MAX_BUFFERED_BYTES
 from .callers import THE_RULE
 from .config import Configuration
 from .counters import Count, Counter
+from .decisions import BodyNeeded, Decision, Passthrough, Run
 from .durations import Delay
 from .engine import CompiledRule, Snapshot
 from .environment import Environment
 from .exceptions import quoted
 from .memory_store import MemoryStore
-from .messages import TOKEN, BodyNeeded, Decision, Passthrough, Request, Response, Run
+from .messages import TOKEN, Request, Response
 from .paths import PathTemplate
 from .review import rule_labels
 from .task_endpoints import TaskEndpoint

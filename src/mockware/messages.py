@@ -8,15 +8,10 @@ interface must leave out of a response and the other must not is listed here onc
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal
 from urllib.parse import parse_qs
-
-if TYPE_CHECKING:
-    from .captured import Captured
-    from .patches import Patch
-    from .questions import StoreNeeded
 
 Fault = Literal["cut", "stall", "empty"]
 
@@ -195,43 +190,3 @@ class Response:
     def sleeps(self) -> bool:
         """Whether somebody waits while it is given."""
         return bool(self.delay_s or self.drip_s or self.fault == "stall")
-
-
-class Passthrough(NamedTuple):
-    """The request goes to the wrapped app, after `delay_s` seconds; its response starts `delay_after_s` late.
-
-    `patch` is what becomes of that response; `rule` is the name of the rule that says so.
-    """
-
-    delay_s: float = 0.0
-    delay_after_s: float = 0.0
-    patch: Patch | None = None
-    rule: str = "passthrough"
-
-
-class Run(NamedTuple):
-    """The client gets `response` at once, and the app the request behind its back, for `timeout_s` at most.
-
-    When the app is done, `finish` is asked for what a store has to be told. `refuse` is asked where there is
-    no more room.
-    """
-
-    response: Response
-    refuse: Callable[[], Decision]
-    timeout_s: float
-    finish: Callable[[Captured], Decision]
-
-
-class BodyNeeded(NamedTuple):
-    """All but the body of candidate number `at` agreed: read the body, then ask again from there.
-
-    `counted` are the candidates before it that answer first, as far as their counters let them.
-    """
-
-    at: int
-    counted: tuple[Any, ...] = ()
-
-
-PASSTHROUGH = Passthrough()
-
-Decision: TypeAlias = "Response | Passthrough | Run | BodyNeeded | StoreNeeded"

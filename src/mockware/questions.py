@@ -7,13 +7,10 @@ from a request is hashed before it gets here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, TypeAlias
 
 from .counters import Count, Counter
-
-if TYPE_CHECKING:
-    from .messages import Decision
 
 # A response of 1 MiB with its fields, which is the longest thing that is kept.
 MAX_RECORD_BYTES = 1024 * 1024 + 128 * 1024
@@ -81,13 +78,6 @@ class Listing(NamedTuple):
 
 
 Question: TypeAlias = Counting | Writing | Reading | Listing
-
-
-class StoreNeeded(NamedTuple):
-    """What becomes of a request hangs on an answer: ask a store, then settle it, until it is decided."""
-
-    question: Question
-    settle: Callable[[Any], Decision]
 
 
 class Store(Protocol):

@@ -27,6 +27,7 @@ from starlette.convertors import (
     UUIDConvertor,
 )
 
+from .addresses import Hosts
 from .answers import Changes, header_pairs
 from .config import Configuration, Entry
 from .exceptions import Problem, quoted
@@ -35,7 +36,8 @@ from .index import PathIndex
 from .paths import PathTemplate
 from .rules import Rule
 from .task_rules import TaskRule
-from .task_table import TaskTable
+from .task_table import TaskTable, Webhook
+from .templates import is_template
 
 # Two choices for each parameter make 64 templates to look for; nobody writes more parameters than that.
 _MAX_WIDENED = 6
@@ -84,9 +86,17 @@ def _tasks(
             "the app, name a store that they share in MOCKWARE_STORE"
         )
         yield Problem(entry.source, message, label, "task")
-    if task.webhook is not None and not configuration.webhook_hosts:
+    if not isinstance(task.webhook, Webhook):
+        return
+    if not configuration.webhook_hosts:
         message = "never sent: no hosts are listed; allowed: those of `[webhooks] hosts = [...]`"
         yield Problem(entry.source, message, label, "task.webhook")
+    elif not is_template(task.webhook.url):
+        try:
+            Hosts(configuration.webhook_hosts).check_url(task.webhook.url)
+        except ValueError as error:
+            place = "task.webhook.url"
+            yield Problem(entry.source, f"never sent: {error}", label, place, quoted(task.webhook.url))
 
 
 def remembered(rule: Rule, task: TaskTable) -> list[str]:

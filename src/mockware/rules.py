@@ -127,6 +127,10 @@ def _sole_action(declared: Any, info: ValidationInfo) -> Any:
         return declared
     other = [key for key in REPLY_KEYS if key not in _MANNERS]
     found = _given(info, [*other, "replies", "patch", "task"])
+    if found and info.field_name == "task" and found[0] in other:
+        raise ValueError(
+            f"a rule has one action, and `{found[0]}` is a reply; what a task gives is its `result`"
+        )
     if found:
         kind = "another" if found[0] in ("replies", "patch", "task") else "a reply"
         raise ValueError(f"a rule has one action, and `{found[0]}` is {kind}")

@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from .captured import Captured
+from .decisions import Decision
 from .deliveries import Delivery
 from .dialect import Dialect, Fields, Made, Told, View
 from .dialects import DIALECTS
-from .messages import Decision, Request, Response
+from .messages import Request, Response
 from .origins import origin_of, prefix_of
 from .paths import PATH_CHARS, PathTemplate
 from .questions import Question
@@ -111,6 +112,11 @@ class TaskAnswers:
                 parameters = self.template.parameters(accepted.path)
                 variables.accepted = variables_for(
                     accepted, parameters, now=task.accepted_at, chance=means.chance
+                )
+            elif reply.reads_accepted:
+                raise TemplateError(
+                    "the request that was accepted is not remembered here; where several workers serve the "
+                    "app, MOCKWARE_STORE names the store that they share"
                 )
             headers, content = reply.made(variables)
             outcome = Made(reply.status, tuple(headers), content)

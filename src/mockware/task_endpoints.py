@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .conditions import Difference
+from .decisions import Decision
 from .dialect import Kind
-from .messages import Decision, Request, Response
+from .messages import Request, Response
 from .paths import PathTemplate
 from .task_answers import Asked, Means
 from .task_ids import is_id

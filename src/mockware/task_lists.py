@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
+from .decisions import Decision
 from .dialect import Told
 from .google_dialect import google_operation
-from .messages import Decision
 from .questions import Listing, Reading
 from .replies import Content
 from .task_answers import Asked, Known, TaskAnswers, ended_in_time

@@ -14,10 +14,11 @@ from functools import partial
 from .callers import CounterKeys
 from .captured import Captured
 from .conditions import Difference
+from .decisions import PASSTHROUGH, Decision, Run
 from .deliveries import Delivery
 from .dialect import Fields, Kind
 from .durations import MAX_DELAY_S
-from .messages import PASSTHROUGH, Decision, Request, Response, Run
+from .messages import Request, Response
 from .preferences import read_preferences
 from .questions import MAX_RECORD_BYTES, Reading, Record, Writing
 from .replies import build_problem
@@ -72,6 +73,9 @@ class TaskRule:
 
     def difference(self, request: Request) -> Difference | None:
         """What keeps a request from being accepted, besides all that keeps any rule from matching."""
+        if (version := request.header("sec-websocket-version")) is not None:
+            # RFC 6455 section 4.1, and RFC 8441 section 5: no answer to a handshake tells of a task.
+            return Difference("headers.sec-websocket-version", "no handshake of a websocket", version)
         if self._asks_for_async and not read_preferences(request.header("prefer")).respond_async:
             return Difference("headers.prefer", "respond-async", request.header("prefer") or "nothing")
         return None
@@ -114,9 +118,10 @@ class TaskRule:
         caller = self._caller.key(request)
         # Where the same URL is asked again, it is the key.
         if key and not self.answers.dialect.same_url:
-            fingerprint = self.answers.key(
-                "", request.method, request.path, request.query_string, body=request.body
-            )
+            # Of a body that is too long to be looked at, its length has to do.
+            length = "" if request.body is not None else request.header("content-length") or "unknown"
+            words = ("", request.method, request.path, request.query_string, length)
+            fingerprint = self.answers.key(*words, body=request.body)
             said = f"{task.id} {fingerprint}".encode()
             records["named"] = Record(self.answers.key("k", caller, field, key), said, ttl_s, only_new=True)
         if self.answers.dialect.same_url:

@@ -6,7 +6,7 @@ elsewhere: nothing here knows a request.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -29,6 +29,7 @@ from .answers import (
     one_body,
     resolved_file,
 )
+from .dialect import Dialect
 from .dialects import DIALECTS
 from .durations import Delay, parse_delay, parse_rule_delay
 from .messages import MISSING
@@ -274,26 +275,33 @@ class TaskTable:
 
 
 def _check_together(task: TaskTable) -> None:
-    """What one key rules out for another."""
-    dialect = DIALECTS[task.dialect]
+    """Raises ValueError with all that one key rules out for another."""
+    if wrong := list(_contradictions(task, DIALECTS[task.dialect])):
+        raise ValueError("; ".join(wrong))
+
+
+def _contradictions(task: TaskTable, dialect: Dialect) -> Iterator[str]:
     if task.run is not None:
         for name in ("result", "failure"):
             if getattr(task, name) is not None:
-                raise ValueError(f"with `run` the app's response is the outcome, and there is no `{name}`")
+                yield f"with `run` the app's response is the outcome, and there is no `{name}`"
         for name, default in (("duration", DURATION), ("queue_time", QUEUE_TIME)):
             if getattr(task, name) != default:
-                raise ValueError(f"with `run` the app takes as long as it takes, and there is no `{name}`")
-    elif task.timeout is not None:
-        raise ValueError("`timeout` says something only beside `run`; a task takes as long as its `duration`")
+                yield f"with `run` the app takes as long as it takes, and there is no `{name}`"
+    else:
+        if task.timeout is not None:
+            yield "`timeout` says something only beside `run`; a task takes as long as its `duration`"
+        if task.queue_time_s > task.durations.max_s:
+            yield f"`queue_time` is a part of the `duration`, which is {task.durations}"
     if dialect.same_url:
         for name in ("monitor", "cancel"):
             if getattr(task, name):
-                raise ValueError(f"in the dialect {task.dialect} the same URL is asked again: no `{name}`")
+                yield f"in the dialect {task.dialect} the same URL is asked again: no `{name}`"
     if task.operation_name is not None:
         if task.dialect != "google":
-            raise ValueError("`operation_name` says something only in the dialect google")
-        if task.operation_name.count(ID) != 1:
-            raise ValueError(f"`operation_name` has `{ID}` in it")
+            yield "`operation_name` says something only in the dialect google"
+        elif task.operation_name.count(ID) != 1:
+            yield f"`operation_name` has `{ID}` in it"
 
 
 TASK_KEYS, RESULT_KEYS, FAILURE_KEYS, WEBHOOK_KEYS = (

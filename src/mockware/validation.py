@@ -6,6 +6,7 @@ with its key, its value, what is allowed, and the nearest right word.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator
 
 from pydantic import ValidationError
@@ -50,4 +51,7 @@ def _message(details: ErrorDetails, known_keys: KnownKeys) -> str:
         return f"no such key{did_you_mean(str(key), known)}"
     if details["type"] == "value_error":
         return str(details["ctx"]["error"])
+    if details["type"] == "literal_error" and isinstance(details["input"], str):
+        words = re.findall("'([^']*)'", details["ctx"]["expected"])
+        return f"no such word{did_you_mean(details['input'], words)}"
     return _EXPECTED.get(details["type"]) or details["msg"].replace("Input should be", "expected")

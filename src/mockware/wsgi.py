@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from .bodies import buffer_input, drain_input
+from .decisions import BodyNeeded, Decision, Passthrough, Run, StoreNeeded
 from .faults import FaultyBody, break_off, flush_headers, sends_nothing
 from .installation import snapshot_for
 from .interfaces import check_interface
 from .logs import log_mock, log_patch, logger
-from .messages import HOP_BY_HOP, BodyNeeded, Decision, Passthrough, Request, Response, Run
+from .messages import HOP_BY_HOP, Request, Response
 from .nesting import let_through, let_through_by
-from .questions import StoreNeeded
 from .waiting import Place, too_many_sleepers
 from .wsgi_patching import patch_wsgi
 
