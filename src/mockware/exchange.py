@@ -42,7 +42,7 @@ class Exchange:
         "_clock",
         "_expects",
         "_gone",
-        "_has_read",
+        "_has_whole",
         "_listener",
         "_loop",
         "_proxy",
@@ -61,7 +61,7 @@ class Exchange:
         self._send = send
         self._upload: Upload | None = None  # of a body that comes in pieces
         self._expects = False  # the client holds its body back, and nobody has asked for it yet
-        self._has_read = False
+        self._has_whole = False  # there is nothing more of the request to come
         self._started = False
         self._gone = False
         self._waits_since: float | None = None  # for the upstream
@@ -108,13 +108,13 @@ class Exchange:
         # RFC 9112 section 6.3: without either field, a request has no body. On HTTP/2 the frames say it.
         if on_http_1 and not has_length:
             self._expects = False
+            self._has_whole = True
             return None
         if self._expects and on_http_1:
             # To read is to tell the client to go on, which is the upstream's to say.
             self._upload = Upload(self, None)
             return self._upload
         self._expects = False
-        self._has_read = True
         first = await self._receive()
         if first["type"] == "http.disconnect":
             self._gone = True
@@ -122,6 +122,7 @@ class Exchange:
         if first.get("more_body"):
             self._upload = Upload(self, first)
             return self._upload
+        self._has_whole = True
         whole: bytes = first.get("body", b"")
         return whole if whole or on_http_1 else None
 
@@ -175,9 +176,7 @@ class Exchange:
         """Reads what is left of the request's body. False: the client has gone."""
         if self._upload is not None:
             return await self._upload.drained()
-        if self._has_read or self._listener is not None:
-            return True
-        return await _drained(self._receive)
+        return self._has_whole or await _drained(self._receive)
 
     # the clock
 
@@ -197,7 +196,7 @@ class Exchange:
 
     def _look(self) -> None:
         """Looks after an exchange that takes its time."""
-        if self._listener is None and (self._upload is None or self._upload.ended):
+        if self._listener is None and (self._has_whole or (self._upload and self._upload.ended)):
             self._listener = self._loop.create_task(self._listen())
         now = self._loop.time()
         since = self._waits_since

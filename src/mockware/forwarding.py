@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from .exceptions import quoted
 from .messages import TOKEN
 from .upstream_failures import LoopError
 
@@ -85,9 +86,15 @@ class Forwarding:
     def to_upstream(self, scope: Any) -> Outgoing:
         """What the request that `scope` describes says to the upstream.
 
-        Raises LoopError where it has been here before, and ValueError for a value that is no UTF-8, which
+        Raises LoopError where it has been here before, and ValueError for a field that is no UTF-8, which
         the client library cannot send.
         """
+        try:
+            return self._outgoing(scope)
+        except UnicodeDecodeError:
+            raise ValueError(f"{_not_utf8(scope['headers'])} is no UTF-8") from None
+
+    def _outgoing(self, scope: Any) -> Outgoing:
         dropped = self._dropped
         kept: list[tuple[str, str]] = []
         host = via = b""
@@ -163,6 +170,16 @@ def _add_to_trusted(kept: list[tuple[str, str]], sender: Sequence[tuple[str, str
             kept.append((name, before[name]))
     told = {name for name, _ in sender}
     kept += [(name, value) for name, value in before.items() if name not in told]
+
+
+def _not_utf8(fields: Fields) -> str:
+    """The name of the first field whose value is none."""
+    for name, value in fields:
+        try:
+            value.decode()
+        except UnicodeDecodeError:
+            return f"the field {quoted(name.decode('latin-1'))}"
+    return "a field"
 
 
 def to_client(fields: Fields) -> list[tuple[bytes, bytes]]:

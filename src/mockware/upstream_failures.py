@@ -6,6 +6,7 @@ no client library; RFC 9209 has a word for each, for programs. None of this is a
 
 from __future__ import annotations
 
+import os
 import ssl
 from typing import NamedTuple
 
@@ -75,7 +76,8 @@ def failure_of(error: BaseException, upstream: object, *, timeout_s: float) -> F
         case aiohttp.ClientConnectorSSLError():
             return Failure(502, f"{at} does not speak TLS as it should", "tls_protocol_error")
         case aiohttp.ClientConnectorError():
-            why = error.os_error.strerror or "no connection"
+            # The event loop has words of its own for the same number.
+            why = os.strerror(error.os_error.errno) if error.os_error.errno else "no connection"
             refused = isinstance(error.os_error, (ConnectionRefusedError, FileNotFoundError))
             kind = "connection_refused" if refused else "destination_unavailable"
             return Failure(502, f"{at} cannot be reached: {why}", kind)
