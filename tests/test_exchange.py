@@ -473,7 +473,10 @@ def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
 
 
 def test_an_upstream_that_does_not_answer_is_a_504(hasty: Front) -> None:
-    hasty.upstream.routes["/never"] = lambda arrived: arrived.ends() and None
+    @hasty.upstream.on("/never")
+    def never(arrived: Arrived) -> None:
+        arrived.ends()
+
     with hasty.connect() as connection:
         detail = problem(connection.ask("POST", "/never", body=b"x"), 504, "http_response_timeout")
         assert detail == f"the upstream {hasty.upstream.url} has been silent for 1 s"
@@ -483,7 +486,11 @@ def test_an_upstream_that_does_not_answer_is_a_504(hasty: Front) -> None:
 
 def test_an_upstream_that_does_not_read_is_a_504(hasty: Front) -> None:
     gone = threading.Event()
-    hasty.upstream.routes["/deaf"] = lambda arrived: gone.wait(20) and None
+
+    @hasty.upstream.on("/deaf")
+    def deaf(arrived: Arrived) -> None:
+        gone.wait(20)
+
     with hasty.connect() as connection:
         sending = threading.Thread(
             target=connection.send, args=(request("PUT", "/deaf", body=b"x" * 32 * MIB),)
@@ -549,15 +556,18 @@ def test_an_upstream_that_is_away_is_a_502_said_once_and_mocks_answer_meanwhile(
 
 
 def test_a_request_that_comes_back_to_the_proxy_is_a_508(tmp_path: Path) -> None:
-    with Upstream() as upstream, in_front_of(upstream, folder=tmp_path) as front:
-        with front.connect() as connection:
-            via = dict(told(connection.ask("GET", "/x"))["headers"])["via"]
-            assert (
-                dict(told(connection.ask("GET", "/x", [("Via", "1.1 other")]))["headers"])["via"]
-                == f"1.1 other, {via}"
-            )
-            problem(connection.ask("POST", "/x", [("Via", via)], b"x" * MIB), 508, "proxy_loop_detected")
-            told(connection.ask("GET", "/x"))
+    with (
+        Upstream() as upstream,
+        in_front_of(upstream, folder=tmp_path) as front,
+        front.connect() as connection,
+    ):
+        via = dict(told(connection.ask("GET", "/x"))["headers"])["via"]
+        assert (
+            dict(told(connection.ask("GET", "/x", [("Via", "1.1 other")]))["headers"])["via"]
+            == f"1.1 other, {via}"
+        )
+        problem(connection.ask("POST", "/x", [("Via", via)], b"x" * MIB), 508, "proxy_loop_detected")
+        told(connection.ask("GET", "/x"))
 
 
 def test_what_is_under_way_at_the_end_is_finished(tmp_path: Path) -> None:

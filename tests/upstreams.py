@@ -110,7 +110,7 @@ Function = Callable[[Arrived], None]
 class Upstream:
     """A server on a free port, or on a Unix socket; `routes` has a function for each path, else it echoes."""
 
-    def __init__(self, *, path: Path | None = None, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, *, port: int = 0, path: Path | None = None, tls: ssl.SSLContext | None = None) -> None:
         self.routes: dict[str, Function] = {}
         self.errors: list[BaseException] = []
         self.accepted = 0
@@ -121,7 +121,7 @@ class Upstream:
             self._listener.listen()
             self.url = f"unix:{path}"
         else:
-            self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+            self._listener = socket.create_server(("127.0.0.1", port), backlog=256)
             self.port: int = self._listener.getsockname()[1]
             self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         self._thread = threading.Thread(target=self._accept, daemon=True)

@@ -184,10 +184,10 @@ class Exchange:
         """Who has to do something next, as far as the request's body goes."""
         self._waits_since = self._loop.time() if for_upstream else None
 
-    def asks(self) -> Awaitable[Event]:
+    async def asks(self) -> Event:
         """Asks the server for the next event; who held its body back is told to go on."""
         self._expects = False
-        return self._receive()
+        return await self._receive()
 
     def leave(self) -> None:
         """Ends it at once: the client has gone."""
@@ -226,7 +226,7 @@ class Upload:
     def __init__(self, exchange: Exchange, first: Event | None) -> None:
         self._exchange = exchange
         self._first = first
-        self._pending: asyncio.Future[Event] | None = None
+        self._pending: asyncio.Task[Event] | None = None
         self.ended = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -250,7 +250,8 @@ class Upload:
             event, self._first = self._first, None
         else:
             if self._pending is None:
-                self._pending = asyncio.ensure_future(self._exchange.asks())
+                # A task of ours: what granian's `receive()` returns cannot be waited for twice.
+                self._pending = asyncio.create_task(self._exchange.asks())
             event = await asyncio.shield(self._pending)
             self._pending = None
         self.ended = event["type"] != "http.request" or not event.get("more_body", False)
