@@ -21,6 +21,7 @@ FLOORS = {
     "interfaces": 0,
     "literals": 0,
     "messages": 0,
+    "negotiation": 0,
     "nesting": 0,
     "sequences": 0,
     "statuses": 0,
@@ -85,6 +86,7 @@ FLOORS = {
     "python_code": 3,
     "reference": 3,
     "fallback": 3,
+    "reference_page": 4,
     "stores": 4,
     "task_table": 5,
     "rules": 6,
@@ -100,6 +102,7 @@ FLOORS = {
     # the adapters, and the face
     "asgi": 13,
     "wsgi": 13,
+    "standalone": 14,
     "__init__": 14,
     # the commands
     "arguments": 15,
