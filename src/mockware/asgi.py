@@ -305,12 +305,12 @@ async def _send(scope: Scope, send: Send, path: str, response: Response, *, expe
 async def reply_at_once(
     scope: Scope, receive: Receive, send: Send, path: str, response: Response, has_body: bool
 ) -> None:
-    """The usual mock on HTTP/1.1, for which nothing has to be asked or waited for."""
+    """`reply` as it usually is on HTTP/1.1: there is nothing to ask or to wait for."""
     if has_body:
         drained = drain(receive)
         if drained is not True and not (drained and await drained):
             return
-    if logger.isEnabledFor(logging.INFO):
+    if logger.isEnabledFor(logging.INFO) and response.rule:
         log_mock(response, scope["method"], path)
     # A list of its own: whoever stands around may add to it, as Starlette's CORS does.
     headers = [*response.raw_headers]

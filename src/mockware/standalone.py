@@ -52,7 +52,7 @@ _UNKNOWN_ORIGIN = "http://127.0.0.1:8000"
 # Lists of statuses that are asked for again and again are parsed once; the bound is for hostile ones.
 _parse = lru_cache(maxsize=256)(parse_choices)
 
-# A request with one of these has, or may have, a body, or waits to be told to send it.
+# Without either of these, a request on HTTP/1.1 has no body (RFC 9112 section 6.3).
 _BODY_FIELDS = frozenset((b"content-length", b"transfer-encoding"))
 
 
@@ -80,7 +80,7 @@ class StandaloneApp:
         if root_path:
             path = route_path(path, root_path)
         response = self._at_once.get(path)
-        if response is not None and scope["type"] == "http" and scope.get("http_version") == "1.1":
+        if scope["type"] == "http" and scope.get("http_version") == "1.1":
             has_body = False
             for name, _ in scope["headers"]:
                 if name in _BODY_FIELDS:
@@ -88,13 +88,16 @@ class StandaloneApp:
                 elif name == b"expect":
                     break
             else:
+                if response is None:
+                    response = self._answer(ScopeRequest(scope, path), scope)
                 if scope["method"] == "HEAD":
                     response = response.head
                 return await reply_at_once(scope, receive, send, path, response, has_body)
         request = ScopeRequest(scope, path)
-        response = self._answer(request, scope).to(request.method)
+        if response is None:
+            response = self._answer(request, scope)
         expects = scope["type"] == "http" and request.expects_to_continue
-        return await reply(scope, receive, send, path, response, expects=expects)
+        return await reply(scope, receive, send, path, response.to(request.method), expects=expects)
 
     def _answer(self, request: ScopeRequest, scope: Scope) -> Response:
         path = request.path
