@@ -7,6 +7,7 @@ something else.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -115,12 +116,25 @@ class Framework(NamedTuple):
     write: Callable[[Handler], Mapping[str, str]]
 
 
-def expression(handler: Handler, quote: Callable[[str], str], group: str) -> str:
-    """A regular expression for the path, as a whole; `group` is how a named group begins, with `{}`."""
+def expression(
+    handler: Handler, *, group: str = "?:", literal: Callable[[str], str] = lambda text: text
+) -> str:
+    """A regular expression for the whole path, in the syntax that all languages share.
+
+    `group` is how a group begins, with `{}` for its name; `literal` is what becomes of a literal text before
+    it is compared.
+    """
     return "".join(
-        quote(token) if isinstance(token, str) else f"({group.format(token.name)}{EXPRESSIONS[token.kind]})"
+        _quoted(literal(token))
+        if isinstance(token, str)
+        else f"({group.format(token.name)}{EXPRESSIONS[token.kind]})"
         for token in handler.tokens
     )
+
+
+def _quoted(text: str) -> str:
+    # No more than what has a meaning: RE2 and JavaScript refuse escapes of other characters.
+    return re.sub(r"[\\.+*?()|\[\]{}^$]", r"\\\g<0>", text)
 
 
 def segments(handler: Handler) -> Iterator[list[str | Parameter]]:

@@ -28,3 +28,8 @@ def text_or_bytes(handler: Handler) -> str:
     """The body, as text where it is some."""
     text = handler.text
     return python_bytes(handler.body) if text is None else python_string(text)
+
+
+def imports_of_types(handler: Handler, *own: str, optional: bool = False) -> str:
+    """What such arguments need, before all other imports."""
+    return "from uuid import UUID\n\n" if ": UUID" in arguments(handler, *own, optional=optional) else ""

@@ -11,7 +11,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from . import django_code, fastapi_code, flask_code
+from . import (
+    aspnet_code,
+    django_code,
+    express_code,
+    fastapi_code,
+    flask_code,
+    go_code,
+    rails_code,
+    spring_code,
+)
 from .config import Configuration, Entry
 from .decisions import BodyNeeded, Run
 from .engine import Snapshot
@@ -29,6 +38,11 @@ FRAMEWORKS: Mapping[str, Framework] = MappingProxyType(
             django_code,
             flask_code,
             fastapi_code,
+            express_code,
+            spring_code,
+            go_code,
+            rails_code,
+            aspnet_code,
         )
     }
 )

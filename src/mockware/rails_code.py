@@ -1,0 +1,131 @@
+"""Ruby on Rails: a controller and its route.
+
+Law: as in `flask_code.py`. The Content-Type is set as a field, since `render` adds a charset to it, and the
+Content-Length, since otherwise a HEAD has none. Doubts: Rails takes a slash at the end of a path away before
+it looks for a route, and its middleware gives responses an ETag and a Cache-Control that have none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from .handlers import EXPRESSIONS, METHODS, Framework, Handler, expression, segments
+from .literals import comments, ruby_bytes, ruby_string
+from .paths import Parameter
+
+_CONTROLLER, _ROUTES = "app/controllers/mocks_controller.rb", "config/routes.rb"
+# What a route may say as it is: to Rails, `:`, `*` and brackets mean something, and other letters than these
+# are compared encoded.
+_PLAIN = re.compile(r"[A-Za-z0-9_.~!$&',;=@+/-]*")
+_RESERVED = frozenset(("controller", "action", "format"))
+
+
+def _write(handler: Handler) -> Mapping[str, str]:
+    if unknown := sorted(set(handler.methods) - set(METHODS)):
+        raise ValueError(f"Rails is not sure to know the method {', '.join(unknown)}")
+    controller = f"{_CONTROLLER}, for Rails 7 or 8."
+    routes = f"{_ROUTES}. Run it with: bin/rails server -p 8000"
+    return {
+        _CONTROLLER: comments("#", controller, *handler.about) + "\n" + _class(handler),
+        _ROUTES: comments("#", routes, f"It calls the controller of {_CONTROLLER}.")
+        + "\nRails.application.routes.draw do\n"
+        + _route(handler)
+        + "end\n",
+    }
+
+
+def _class(handler: Handler) -> str:
+    lines = ["class MocksController < ActionController::API"]
+    if handler.has_length:
+        lines += [f"  BODY = {_body(handler)}.freeze", ""]
+    lines.append("  def show")
+    names: dict[str, list[str]] = {}
+    for name, value in handler.fields:
+        names.setdefault(name.lower(), [name]).append(value)
+    if handler.has_length and handler.has_content:
+        lines.append(f"    render body: BODY, status: {handler.status}")
+    else:
+        lines.append(f"    head {handler.status}")
+    for first, *values in names.values():
+        field = f"response.headers[{ruby_string(first)}]"
+        if len(values) == 1:
+            lines.append(f"    {field} = {_value(values[0])}")
+        else:
+            lines.append(f"    values = [{', '.join(map(_value, values))}]")
+            lines.append(f'    {field} = Rack.release < "3" ? values.join("\\n") : values')
+    if handler.has_length:
+        lines.append('    response.headers["Content-Length"] = BODY.bytesize.to_s')
+    return "\n".join([*lines, "  end", "end\n"])
+
+
+def _value(value: str) -> str:
+    # A field's value is bytes, and HTTP's are Latin-1.
+    return ruby_string(value) if value.isascii() else ruby_bytes(value.encode("latin-1"))
+
+
+def _body(handler: Handler) -> str:
+    text = handler.text
+    return ruby_bytes(handler.body) if text is None else ruby_string(text)
+
+
+def _route(handler: Handler) -> str:
+    methods = handler.listed_methods(get_has_head=True)
+    one = methods[0].lower() if len(methods) == 1 and methods[0] in METHODS[2:6] else ""
+    one = "get" if methods == ["GET"] else one
+    via = (
+        ""
+        if one
+        else ", via: " + (f"%i[{' '.join(name.lower() for name in methods)}]" if handler.methods else ":all")
+    )
+    path, constraints = _path(handler)
+    return f'  {one or "match"} {path}, to: "mocks#show"{via}, format: false{constraints}\n'
+
+
+def _path(handler: Handler) -> tuple[str, str]:
+    """The path of the route, and what its parameters must be."""
+    if _is_simple(handler):
+        shown = "".join(
+            token
+            if isinstance(token, str)
+            else f"*{_name(token)}"
+            if token.kind == "path"
+            else f":{_name(token)}"
+            for token in handler.tokens
+        )
+        # `*` takes one character or more, and the slash before it belongs to what may be left out.
+        shown = re.sub(r"/(\*\w+)$", r"(/\1)", shown)
+        typed = [p for p in handler.parameters if p.kind != "path"]
+        kinds = ", ".join(f"{_name(p)}: /{_expression(p)}/" for p in typed)
+        return ruby_string(shown), f", constraints: {{ {kinds} }}" if kinds else ""
+    pattern = _regexp(expression(handler))
+    path = 'URI::DEFAULT_PARSER.unescape(request.path).force_encoding("UTF-8")'
+    check = f"->(request) {{ {pattern}.match?({path}) }}"
+    return '"*mock_path"', f", constraints: {check}"
+
+
+def _regexp(pattern: str) -> str:
+    return f"Regexp.new({ruby_string(chr(92) + 'A' + pattern + chr(92) + 'z')})"
+
+
+def _expression(parameter: Parameter) -> str:
+    return EXPRESSIONS[parameter.kind].replace("/", r"\/")
+
+
+def _name(parameter: Parameter) -> str:
+    """Rails sets some parameters itself, and `:Name` would be a constant."""
+    name = parameter.name
+    return f"mock_{name}" if name in _RESERVED or not name[0].islower() else name
+
+
+def _is_simple(handler: Handler) -> bool:
+    return all(
+        _PLAIN.fullmatch(token) is not None
+        if isinstance(token, str)
+        else len(segment) == 1 or (token.kind != "path" and sum(not isinstance(t, str) for t in segment) == 1)
+        for segment in segments(handler)
+        for token in segment
+    )
+
+
+FRAMEWORK = Framework("rails", "Rails", "ruby", _CONTROLLER, _write)

@@ -1,0 +1,146 @@
+"""Spring Boot: a controller, `MockController.java`, for the package `demo`.
+
+Law: as in `flask_code.py`. A body of bytes is written as it is; text would be encoded anew. Doubt: Tomcat
+writes a media type's charset without the blank before it, whatever the controller says, and leaves out the
+Content-Type of a 205.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from .handlers import EXPRESSIONS, METHODS, Framework, Handler, expression, segments
+from .literals import base64_text, comments, java_string
+from .messages import TOKEN
+from .paths import Parameter
+
+_FILE = "src/main/java/demo/MockController.java"
+_ANNOTATIONS = "org.springframework.web.bind.annotation"
+_MEDIA_TYPE = re.compile(f'{TOKEN}/{TOKEN}(?: *; *{TOKEN}=(?:{TOKEN}|"[^"\\\\]*"))*')
+# In a pattern, these have a meaning that nothing takes away, but they may stand in an expression.
+_MEANING = re.compile(r"\*|\$$")
+
+
+def _write(handler: Handler) -> Mapping[str, str]:
+    if unknown := sorted(set(handler.methods) - set(METHODS)):
+        raise ValueError(f"Spring has no annotation for the method {', '.join(unknown)}")
+    media_type = handler.content_type
+    if media_type is not None and not _MEDIA_TYPE.fullmatch(media_type):
+        raise ValueError(f"Spring sends no Content-Type that is no media type: {media_type}")
+    title = f"{_FILE}, for Spring Boot 3 (spring-boot-starter-web)."
+    run = "Run it with: mvn spring-boot:run"
+    path = _path(handler)
+    return {
+        _FILE: comments("//", title, run, *handler.about)
+        + "\npackage demo;\n\n"
+        + _imports(handler, path is None)
+        + "@RestController\npublic class MockController {\n\n"
+        + _constants(handler, path is None)
+        + _mapping(handler, path)
+        + _method(handler, path is None)
+        + "}\n"
+    }
+
+
+def _imports(handler: Handler, checked: bool) -> str:
+    names = [
+        "org.springframework.http.ResponseEntity",
+        "org.springframework.web.bind.annotation.RestController",
+    ]
+    if handler.has_length:
+        names.append("java.nio.charset.StandardCharsets" if handler.text is not None else "java.util.Base64")
+    if checked:
+        names += ["jakarta.servlet.http.HttpServletRequest", "java.util.regex.Pattern"]
+    short = _short_mapping(handler)
+    names.append(f"{_ANNOTATIONS}.{short or 'RequestMapping'}")
+    if not short:
+        names.append(f"{_ANNOTATIONS}.RequestMethod")
+    java = sorted(name for name in names if name.startswith("java."))
+    other = sorted(name for name in names if not name.startswith("java."))
+    groups = ["".join(f"import {name};\n" for name in group) for group in (java, other) if group]
+    return "\n".join(groups) + "\n"
+
+
+def _short_mapping(handler: Handler) -> str:
+    methods = handler.listed_methods(get_has_head=True)
+    if len(methods) == 1 and methods[0] in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+        return f"{methods[0].capitalize()}Mapping"
+    return ""
+
+
+def _constants(handler: Handler, checked: bool) -> str:
+    lines = ""
+    if handler.has_length:
+        text = handler.text
+        if text is None:
+            value = f"Base64.getDecoder().decode({java_string(base64_text(handler.body))})"
+        else:
+            value = f"{java_string(text)}.getBytes(StandardCharsets.UTF_8)"
+        lines += f"    private static final byte[] BODY = {value};\n\n"
+    if checked:
+        pattern = expression(handler)
+        lines += f"    private static final Pattern PATH = Pattern.compile({java_string(pattern)});\n\n"
+    return lines
+
+
+def _mapping(handler: Handler, path: str | None) -> str:
+    shown = java_string("/**" if path is None else path)
+    if short := _short_mapping(handler):
+        return f"    @{short}({shown})\n"
+    methods = ", ".join(f"RequestMethod.{name}" for name in handler.listed_methods(get_has_head=True))
+    return f"    @RequestMapping(path = {shown}, method = {{{methods}}})\n"
+
+
+def _method(handler: Handler, checked: bool) -> str:
+    kind = "byte[]" if handler.has_length else "Void"
+    lines = [f"    public ResponseEntity<{kind}> mock({'HttpServletRequest request' if checked else ''}) {{"]
+    if checked:
+        lines += [
+            "        if (!PATH.matcher(request.getServletPath()).matches()) {",
+            "            return ResponseEntity.notFound().build();",
+            "        }",
+        ]
+    lines.append(f"        return ResponseEntity.status({handler.status})")
+    lines += (
+        f"                .header({java_string(name)}, {_line(value)})" for name, value in handler.fields
+    )
+    lines.append(f"                .{'body(BODY)' if handler.has_length else 'build()'};")
+    return "\n".join([*lines, "    }\n"])
+
+
+def _line(value: str) -> str:
+    return java_string(value, block=False)
+
+
+def _path(handler: Handler) -> str | None:
+    """A path pattern; None where there is none for it."""
+    *first, last = segments(handler)
+    if any(isinstance(token, Parameter) and token.kind == "path" for segment in first for token in segment):
+        return None
+    if len(last) > 1 and any(isinstance(token, Parameter) and token.kind == "path" for token in last):
+        return None
+    shown = []
+    for segment in (*first, last):
+        if sum(isinstance(token, Parameter) for token in segment) > 1:
+            return None
+        text = ""
+        for token in segment:
+            if isinstance(token, Parameter):
+                text += _parameter(token)
+            elif _MEANING.search(token):
+                return None
+            else:
+                text += token
+        shown.append(text)
+    return "/".join(shown)
+
+
+def _parameter(parameter: Parameter) -> str:
+    if parameter.kind == "path":
+        return f"{{*{parameter.name}}}"
+    constraint = "" if parameter.kind == "str" else f":{EXPRESSIONS[parameter.kind]}"
+    return f"{{{parameter.name}{constraint}}}"
+
+
+FRAMEWORK = Framework("spring-boot", "Spring Boot", "java", _FILE, _write)
