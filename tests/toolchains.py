@@ -16,6 +16,7 @@ import fcntl
 import functools
 import hashlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -116,7 +117,7 @@ def project(framework: str, files: Files, **env: str) -> Iterator[Program]:
         fastapi      main.py with `app`
         flask        main.py with `app`
         express      server.js, an ES module that listens on 127.0.0.1 and the port in PORT; `ws` is there too
-        spring-boot  src/main/java/example/*.java, controllers in package `example`; Application.java is there too
+        spring-boot  src/main/java/example/*.java, controllers of package `example`, for its Application.java
         go           main.go, package main, on 127.0.0.1 and the port in PORT
         rails        config/routes.rb and app/controllers/*.rb
         aspnet-core  Program.cs, on 127.0.0.1 and the port in PORT
@@ -159,8 +160,10 @@ def _running(
             program.stop()
             raise
         program.stop()
+        if not _TAKEN.search(program.output):
+            raise AssertionError(_failure(framework, program))
     else:
-        raise AssertionError(f"{framework} does not start; it said:\n{program.output[-8000:]}")
+        raise AssertionError(_failure(framework, program))
     try:
         yield program
     except BaseException as error:
@@ -168,6 +171,13 @@ def _running(
         raise
     finally:
         program.stop()
+
+
+_TAKEN = re.compile("in use|EADDRINUSE")
+
+
+def _failure(framework: str, program: Program) -> str:
+    return f"{framework} does not start; it said:\n{program.output[-8000:]}"
 
 
 # ---- building, once for the same files
