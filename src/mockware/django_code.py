@@ -11,14 +11,14 @@ from collections.abc import Mapping
 
 from .handlers import Framework, Handler, expression
 from .literals import comments, is_plain, python_bytes, python_string
-from .python_code import arguments, imports_of_types
+from .python_code import TAKEN, arguments, imports_of_types
 
 # Of the converters, those that accept what the mock's do.
 _KINDS = {"str": "", "int": "int:", "uuid": "uuid:"}
 
 
 def _write(handler: Handler) -> Mapping[str, str]:
-    handler = handler.for_wsgi()
+    handler = handler.for_wsgi().with_other_names(TAKEN)
     views = "demo/views.py, for Django 5, beside the settings.py of a project of that name."
     urls = "demo/urls.py. Run it with: python manage.py runserver 8000"
     return {

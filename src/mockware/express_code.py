@@ -55,7 +55,7 @@ def _mock(handler: Handler) -> str:
         value = shown[0] if len(shown) == 1 else f"[{', '.join(shown)}]"
         lines.append(f"  response.setHeader({javascript_string(first)}, {value});")
     if handler.has_length:
-        lines += ["  response.setHeader('Content-Length', Buffer.byteLength(body));", "  response.end(body);"]
+        lines += ["  response.setHeader('Content-Length', body.length);", "  response.end(body);"]
     else:
         lines.append("  response.end();")
     return "\n".join([*lines, "}\n\n"])
@@ -65,7 +65,8 @@ def _body(handler: Handler) -> str:
     text = handler.text
     if text is None:
         return f"Buffer.from({javascript_string(base64_text(handler.body))}, 'base64')"
-    return javascript_string(text)
+    # Of a body that is a string, Node makes one text with the fields, and encodes both as UTF-8.
+    return f"Buffer.from({javascript_string(text)})"
 
 
 def _routes(handler: Handler, methods: list[str]) -> str:

@@ -12,13 +12,13 @@ from itertools import product
 
 from .handlers import Framework, Handler
 from .literals import comments, python_string
-from .python_code import arguments, imports_of_types, text_or_bytes
+from .python_code import TAKEN, arguments, imports_of_types, text_or_bytes
 
 _KINDS = {"str": ("",), "int": ("int:",), "float": ("float:", "int:"), "uuid": ("uuid:",)}
 
 
 def _write(handler: Handler) -> Mapping[str, str]:
-    handler = handler.for_wsgi()
+    handler = handler.for_wsgi().with_other_names(TAKEN)
     if "<" in "".join(token for token in handler.tokens if isinstance(token, str)):
         raise ValueError("Flask has no route for a path with `<`")
     return {"app.py": _head(handler) + _routes(handler) + _view(handler)}

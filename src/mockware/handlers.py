@@ -8,7 +8,7 @@ something else.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import NamedTuple
 
 from .messages import HOP_BY_HOP
@@ -87,6 +87,19 @@ class Handler(NamedTuple):
             *sorted(name for name in self.methods if name not in METHODS),
         ]
         return [name for name in methods if not (get_has_head and name == "HEAD" and "GET" in methods)]
+
+    def with_other_names(self, taken: Collection[str]) -> Handler:
+        """The same, but that a parameter whose name is `taken` gets another: one that ends in `_`."""
+        names = {parameter.name for parameter in self.parameters}
+        tokens: list[str | Parameter] = []
+        for token in self.tokens:
+            if isinstance(token, Parameter):
+                name = token.name
+                while name in taken or (name != token.name and name in names):
+                    name += "_"
+                token = token._replace(name=name)
+            tokens.append(token)
+        return self._replace(tokens=tuple(tokens))
 
     def for_wsgi(self) -> Handler:
         """PEP 3333, "Other HTTP Features": an application may not send "hop-by-hop" fields, and servers

@@ -40,23 +40,29 @@ def _class(handler: Handler) -> str:
     if handler.has_length:
         lines += [f"  BODY = {_body(handler)}.freeze", ""]
     lines.append("  def show")
-    names: dict[str, list[str]] = {}
-    for name, value in handler.fields:
-        names.setdefault(name.lower(), [name]).append(value)
     if handler.has_length and handler.has_content:
         lines.append(f"    render body: BODY, status: {handler.status}")
     else:
         lines.append(f"    head {handler.status}")
-    for first, *values in names.values():
-        field = f"response.headers[{ruby_string(first)}]"
+    fields: dict[str, list[str]] = {}
+    for name, value in handler.fields:
+        fields.setdefault(_field(name), []).append(_value(value))
+    for name, values in fields.items():
         if len(values) == 1:
-            lines.append(f"    {field} = {_value(values[0])}")
+            lines.append(f"    response.headers[{ruby_string(name)}] = {values[0]}")
         else:
-            lines.append(f"    values = [{', '.join(map(_value, values))}]")
-            lines.append(f'    {field} = Rack.release < "3" ? values.join("\\n") : values')
+            lines.append(f"    values = [{', '.join(values)}]")
+            value = 'Rack.release < "3" ? values.join("\\n") : values'
+            lines.append(f"    response.headers[{ruby_string(name)}] = {value}")
     if handler.has_length:
         lines.append('    response.headers["Content-Length"] = BODY.bytesize.to_s')
     return "\n".join([*lines, "  end", "end\n"])
+
+
+def _field(name: str) -> str:
+    """As Rails spells it: with Rack 2, another spelling would be another field."""
+    words = {"etag": "ETag", "www-authenticate": "WWW-Authenticate"}
+    return words.get(name.lower()) or "-".join(map(str.capitalize, name.split("-")))
 
 
 def _value(value: str) -> str:
@@ -70,16 +76,13 @@ def _body(handler: Handler) -> str:
 
 
 def _route(handler: Handler) -> str:
-    methods = handler.listed_methods(get_has_head=True)
-    one = methods[0].lower() if len(methods) == 1 and methods[0] in METHODS[2:6] else ""
-    one = "get" if methods == ["GET"] else one
-    via = (
-        ""
-        if one
-        else ", via: " + (f"%i[{' '.join(name.lower() for name in methods)}]" if handler.methods else ":all")
-    )
+    methods = [name.lower() for name in handler.listed_methods(get_has_head=True)]
     path, constraints = _path(handler)
-    return f'  {one or "match"} {path}, to: "mocks#show"{via}, format: false{constraints}\n'
+    if len(methods) == 1 and methods[0] in ("get", "post", "put", "patch", "delete"):
+        verb, via = methods[0], ""
+    else:
+        verb, via = "match", f", via: %i[{' '.join(methods)}]" if handler.methods else ", via: :all"
+    return f'  {verb} {path}, to: "mocks#show"{via}, format: false{constraints}\n'
 
 
 def _path(handler: Handler) -> tuple[str, str]:

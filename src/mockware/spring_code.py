@@ -30,15 +30,15 @@ def _write(handler: Handler) -> Mapping[str, str]:
         raise ValueError(f"Spring sends no Content-Type that is no media type: {media_type}")
     title = f"{_FILE}, for Spring Boot 3 (spring-boot-starter-web)."
     run = "Run it with: mvn spring-boot:run"
-    path = _path(handler)
+    path, is_exact = _path(handler)
     return {
         _FILE: comments("//", title, run, *handler.about)
         + "\npackage demo;\n\n"
-        + _imports(handler, path is None)
+        + _imports(handler, not is_exact)
         + "@RestController\npublic class MockController {\n\n"
-        + _constants(handler, path is None)
+        + _constants(handler, not is_exact)
         + _mapping(handler, path)
-        + _method(handler, path is None)
+        + _method(handler, not is_exact)
         + "}\n"
     }
 
@@ -84,8 +84,8 @@ def _constants(handler: Handler, checked: bool) -> str:
     return lines
 
 
-def _mapping(handler: Handler, path: str | None) -> str:
-    shown = java_string("/**" if path is None else path)
+def _mapping(handler: Handler, path: str) -> str:
+    shown = java_string(path, block=False)
     if short := _short_mapping(handler):
         return f"    @{short}({shown})\n"
     methods = ", ".join(f"RequestMethod.{name}" for name in handler.listed_methods(get_has_head=True))
@@ -113,27 +113,28 @@ def _line(value: str) -> str:
     return java_string(value, block=False)
 
 
-def _path(handler: Handler) -> str | None:
-    """A path pattern; None where there is none for it."""
+def _path(handler: Handler) -> tuple[str, bool]:
+    """The pattern, and whether it is the whole truth: what it cannot say, the handler asks for itself."""
+    shown: list[str] = []
     *first, last = segments(handler)
-    if any(isinstance(token, Parameter) and token.kind == "path" for segment in first for token in segment):
-        return None
-    if len(last) > 1 and any(isinstance(token, Parameter) and token.kind == "path" for token in last):
-        return None
-    shown = []
     for segment in (*first, last):
-        if sum(isinstance(token, Parameter) for token in segment) > 1:
-            return None
-        text = ""
-        for token in segment:
-            if isinstance(token, Parameter):
-                text += _parameter(token)
-            elif _MEANING.search(token):
-                return None
-            else:
-                text += token
-        shown.append(text)
-    return "/".join(shown)
+        piece = _piece(segment, is_last=segment is last)
+        if piece is None:
+            return "/".join([*shown, "**"]), False
+        shown.append(piece)
+    return "/".join(shown), True
+
+
+def _piece(segment: list[str | Parameter], *, is_last: bool) -> str | None:
+    """A segment of the pattern; None where there is none for it."""
+    parameters = [token for token in segment if isinstance(token, Parameter)]
+    if len(parameters) > 1:
+        return None
+    if any(token.kind == "path" for token in parameters) and not (is_last and len(segment) == 1):
+        return None
+    if any(isinstance(token, str) and _MEANING.search(token) for token in segment):
+        return None
+    return "".join(token if isinstance(token, str) else _parameter(token) for token in segment)
 
 
 def _parameter(parameter: Parameter) -> str:
