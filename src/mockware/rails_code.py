@@ -17,7 +17,7 @@ from .paths import Parameter
 _CONTROLLER, _ROUTES = "app/controllers/mocks_controller.rb", "config/routes.rb"
 # What a route may say as it is: to Rails, `:`, `*` and brackets mean something, and other letters than these
 # are compared encoded.
-_PLAIN = re.compile(r"[A-Za-z0-9_.~!$&',;=@+/-]*")
+_PLAIN = re.compile(r"[A-Za-z0-9_.~!$&',;=@+-]*")
 _RESERVED = frozenset(("controller", "action", "format"))
 
 
@@ -54,6 +54,8 @@ def _class(handler: Handler) -> str:
             lines.append(f"    values = [{', '.join(values)}]")
             value = 'Rack.release < "3" ? values.join("\\n") : values'
             lines.append(f"    response.headers[{ruby_string(name)}] = {value}")
+    if handler.has_length and handler.has_content and "Vary" not in fields:
+        lines.append('    response.headers.delete("Vary") # which render adds')
     if handler.has_length:
         lines.append('    response.headers["Content-Length"] = BODY.bytesize.to_s')
     return "\n".join([*lines, "  end", "end\n"])
@@ -86,25 +88,33 @@ def _route(handler: Handler) -> str:
 
 
 def _path(handler: Handler) -> tuple[str, str]:
-    """The path of the route, and what its parameters must be."""
-    if _is_simple(handler):
-        shown = "".join(
-            token
-            if isinstance(token, str)
-            else f"*{_name(token)}"
-            if token.kind == "path"
-            else f":{_name(token)}"
-            for token in handler.tokens
-        )
-        # `*` takes one character or more, and the slash before it belongs to what may be left out.
-        shown = re.sub(r"/(\*\w+)$", r"(/\1)", shown)
-        typed = [p for p in handler.parameters if p.kind != "path"]
-        kinds = ", ".join(f"{_name(p)}: /{_expression(p)}/" for p in typed)
-        return ruby_string(shown), f", constraints: {{ {kinds} }}" if kinds else ""
-    pattern = _regexp(expression(handler))
-    path = 'URI::DEFAULT_PARSER.unescape(request.path).force_encoding("UTF-8")'
-    check = f"->(request) {{ {pattern}.match?({path}) }}"
-    return '"*mock_path"', f", constraints: {check}"
+    """The path of the route, and what it and its parameters must be."""
+    shown: list[str] = []
+    for segment in segments(handler):
+        piece = _piece(segment)
+        if piece is None:
+            path = 'URI::DEFAULT_PARSER.unescape(request.path).force_encoding("UTF-8")'
+            check = f"->(request) {{ {_regexp(expression(handler))}.match?({path}) }}"
+            return ruby_string("/".join(shown) + "(/*mock_path)"), f", constraints: {check}"
+        shown.append(piece)
+    # `*` takes one character or more, and the slash before it belongs to what may be left out.
+    path = re.sub(r"/(\*\w+)$", r"(/\1)", "/".join(shown))
+    typed = (f"{_name(p)}: /{_expression(p)}/" for p in handler.parameters if p.kind != "path")
+    constraints = ", ".join(typed)
+    return ruby_string(path), f", constraints: {{ {constraints} }}" if constraints else ""
+
+
+def _piece(segment: list[str | Parameter]) -> str | None:
+    """A segment of the route; None where there is none for it."""
+    parameters = [token for token in segment if isinstance(token, Parameter)]
+    if len(parameters) > 1 or (len(segment) > 1 and any(token.kind == "path" for token in parameters)):
+        return None
+    if not all(_PLAIN.fullmatch(token) for token in segment if isinstance(token, str)):
+        return None
+    return "".join(
+        token if isinstance(token, str) else f"{'*' if token.kind == 'path' else ':'}{_name(token)}"
+        for token in segment
+    )
 
 
 def _regexp(pattern: str) -> str:
@@ -119,16 +129,6 @@ def _name(parameter: Parameter) -> str:
     """Rails sets some parameters itself, and `:Name` would be a constant."""
     name = parameter.name
     return f"mock_{name}" if name in _RESERVED or not name[0].islower() else name
-
-
-def _is_simple(handler: Handler) -> bool:
-    return all(
-        _PLAIN.fullmatch(token) is not None
-        if isinstance(token, str)
-        else len(segment) == 1 or (token.kind != "path" and sum(not isinstance(t, str) for t in segment) == 1)
-        for segment in segments(handler)
-        for token in segment
-    )
 
 
 FRAMEWORK = Framework("rails", "Rails", "ruby", _CONTROLLER, _write)

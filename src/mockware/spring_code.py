@@ -44,12 +44,13 @@ def _write(handler: Handler) -> Mapping[str, str]:
 
 
 def _imports(handler: Handler, checked: bool) -> str:
-    names = [
-        "org.springframework.http.ResponseEntity",
-        "org.springframework.web.bind.annotation.RestController",
-    ]
+    names = [f"{_ANNOTATIONS}.RestController"]
+    if _is_direct(handler):
+        names += ["jakarta.servlet.http.HttpServletResponse", "java.io.IOException"]
+    else:
+        names.append("org.springframework.http.ResponseEntity")
     if handler.has_length:
-        names.append("java.nio.charset.StandardCharsets" if handler.text is not None else "java.util.Base64")
+        names.append("java.util.Base64" if handler.text is None else "java.nio.charset.StandardCharsets")
     if checked:
         names += ["jakarta.servlet.http.HttpServletRequest", "java.util.regex.Pattern"]
     short = _short_mapping(handler)
@@ -92,7 +93,18 @@ def _mapping(handler: Handler, path: str) -> str:
     return f"    @RequestMapping(path = {shown}, method = {{{methods}}})\n"
 
 
+def _is_direct(handler: Handler) -> bool:
+    """Whether Spring would add to a ResponseEntity: `Content-Disposition: inline;filename=f.txt` to a success
+    on a path whose last segment has a dot in it, against reflected file downloads."""
+    *_, last = segments(handler)
+    has_dot = any(isinstance(token, Parameter) or "." in token for token in last)
+    declared = any(name.lower() == "content-disposition" for name, _ in handler.fields)
+    return has_dot and handler.status < 300 and handler.has_length and not declared
+
+
 def _method(handler: Handler, checked: bool) -> str:
+    if _is_direct(handler):
+        return _direct_method(handler, checked)
     kind = "byte[]" if handler.has_length else "Void"
     lines = [f"    public ResponseEntity<{kind}> mock({'HttpServletRequest request' if checked else ''}) {{"]
     if checked:
@@ -102,10 +114,29 @@ def _method(handler: Handler, checked: bool) -> str:
             "        }",
         ]
     lines.append(f"        return ResponseEntity.status({handler.status})")
-    lines += (
-        f"                .header({java_string(name)}, {_line(value)})" for name, value in handler.fields
-    )
+    lines += (f"                .header({_line(name)}, {_line(value)})" for name, value in handler.fields)
     lines.append(f"                .{'body(BODY)' if handler.has_length else 'build()'};")
+    return "\n".join([*lines, "    }\n"])
+
+
+def _direct_method(handler: Handler, checked: bool) -> str:
+    lines = [
+        "    // Not a ResponseEntity: where the path has a dot, Spring adds a Content-Disposition to that.",
+        f"    public void mock({'HttpServletRequest request, ' if checked else ''}HttpServletResponse response)",
+        "            throws IOException {",
+    ]
+    if checked:
+        lines += [
+            "        if (!PATH.matcher(request.getServletPath()).matches()) {",
+            "            response.setStatus(404);",
+            "            return;",
+            "        }",
+        ]
+    lines.append(f"        response.setStatus({handler.status});")
+    lines += (f"        response.addHeader({_line(name)}, {_line(value)});" for name, value in handler.fields)
+    lines.append("        response.setContentLength(BODY.length);")
+    if handler.has_content:
+        lines.append("        response.getOutputStream().write(BODY);")
     return "\n".join([*lines, "    }\n"])
 
 
