@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import takewhile
 
 from .handlers import EXPRESSIONS, METHODS, Framework, Handler, expression, segments
 from .literals import comments, ruby_bytes, ruby_string
@@ -48,17 +49,27 @@ def _class(handler: Handler) -> str:
     for name, value in handler.fields:
         fields.setdefault(_field(name), []).append(_value(value))
     for name, values in fields.items():
-        if len(values) == 1:
-            lines.append(f"    response.headers[{ruby_string(name)}] = {values[0]}")
-        else:
-            lines.append(f"    values = [{', '.join(values)}]")
-            value = 'Rack.release < "3" ? values.join("\\n") : values'
-            lines.append(f"    response.headers[{ruby_string(name)}] = {value}")
+        if name != "Cache-Control":
+            lines.append(f"    response.headers[{ruby_string(name)}] = {_joined(values)}")
     if handler.has_length and handler.has_content and "Vary" not in fields:
         lines.append('    response.headers.delete("Vary") # which render adds')
     if handler.has_length:
         lines.append('    response.headers["Content-Length"] = BODY.bytesize.to_s')
-    return "\n".join([*lines, "  end", "end\n"])
+    lines.append("  end")
+    if "Cache-Control" in fields:
+        lines += ["", "  # Rails writes a Cache-Control anew; here it has done so."]
+        lines += ["  def to_a", "    status, headers, body = super"]
+        lines += [f'    headers["Cache-Control"] = {_joined(fields["Cache-Control"])}']
+        lines += ["    [status, headers, body]", "  end"]
+    return "\n".join([*lines, "end\n"])
+
+
+def _joined(values: list[str]) -> str:
+    """A field with these values, one or several lines of it."""
+    if len(values) == 1:
+        return values[0]
+    listed = ", ".join(values)
+    return f'Rack.release < "3" ? [{listed}].join("\\n") : [{listed}]'
 
 
 def _field(name: str) -> str:
@@ -95,7 +106,8 @@ def _path(handler: Handler) -> tuple[str, str]:
         if piece is None:
             path = 'URI::DEFAULT_PARSER.unescape(request.path).force_encoding("UTF-8")'
             check = f"->(request) {{ {_regexp(expression(handler))}.match?({path}) }}"
-            return ruby_string("/".join(shown) + "(/*mock_path)"), f", constraints: {check}"
+            literal = takewhile(lambda piece: not piece.startswith((":", "*")), shown)
+            return ruby_string("/".join(literal) + "(/*mock_path)"), f", constraints: {check}"
         shown.append(piece)
     # `*` takes one character or more, and the slash before it belongs to what may be left out.
     path = re.sub(r"/(\*\w+)$", r"(/\1)", "/".join(shown))

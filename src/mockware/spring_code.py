@@ -90,16 +90,16 @@ def _mapping(handler: Handler, path: str) -> str:
     if short := _short_mapping(handler):
         return f"    @{short}({shown})\n"
     methods = ", ".join(f"RequestMethod.{name}" for name in handler.listed_methods(get_has_head=True))
-    return f"    @RequestMapping(path = {shown}, method = {{{methods}}})\n"
+    return f"    @RequestMapping(path = {shown},\n            method = {{{methods}}})\n"
 
 
 def _is_direct(handler: Handler) -> bool:
-    """Whether Spring would add to a ResponseEntity: `Content-Disposition: inline;filename=f.txt` to a success
-    on a path whose last segment has a dot in it, against reflected file downloads."""
+    """Whether Spring would add to a ResponseEntity: `Content-Disposition: inline;filename=f.txt` to all but
+    redirects, on a path whose last segment has a dot in it, against reflected file downloads."""
     *_, last = segments(handler)
     has_dot = any(isinstance(token, Parameter) or "." in token for token in last)
     declared = any(name.lower() == "content-disposition" for name, _ in handler.fields)
-    return has_dot and handler.status < 300 and handler.has_length and not declared
+    return has_dot and handler.status // 100 != 3 and handler.has_length and not declared
 
 
 def _method(handler: Handler, checked: bool) -> str:
