@@ -6,20 +6,19 @@ the like) to whatever a view answers; they are the project's business.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping
 
 from .handlers import Framework, Handler, expression
 from .literals import comments, is_plain, python_bytes, python_string
-from .python_code import arguments
+from .python_code import TAKEN, arguments, imports_of_types
 
 # Of the converters, those that accept what the mock's do.
 _KINDS = {"str": "", "int": "int:", "uuid": "uuid:"}
 
 
 def _write(handler: Handler) -> Mapping[str, str]:
-    handler = handler.for_wsgi()
+    handler = handler.for_wsgi().with_other_names(TAKEN)
     views = "demo/views.py, for Django 5, beside the settings.py of a project of that name."
     urls = "demo/urls.py. Run it with: python manage.py runserver 8000"
     return {
@@ -40,7 +39,7 @@ def _urls(handler: Handler) -> str:
         )
     else:
         function = "re_path"
-        route = _raw(f"^{expression(handler, re.escape, '?P<{}>')[1:]}\\Z")
+        route = _raw(f"^{expression(handler, group='?P<{}>')[1:]}\\Z")
     return (
         f"from django.urls import {function}\n\nfrom . import views\n\n"
         f"urlpatterns = [\n    {function}({route}, views.mock),\n]\n"
@@ -63,6 +62,7 @@ def _views(handler: Handler) -> str:
     base = "Repeating" if often else kind
     return "".join(
         (
+            imports_of_types(handler, "request: HttpRequest"),
             f"from django.http import HttpRequest, {kind}\n",
             "from django.views.decorators.csrf import csrf_exempt\n" if unsafe else "",
             "from django.views.decorators.http import require_http_methods\n",
@@ -92,11 +92,9 @@ def _repeating(kind: str, fields: list[tuple[str, str]]) -> list[str]:
 def _response(handler: Handler, kind: str, fields: list[tuple[str, str]]) -> list[str]:
     lines = []
     if not handler.has_length:
-        lines += [
-            "    # Streamed: CommonMiddleware gives every other response a Content-Length, and\n"
-            f"    # a {handler.status} has none.\n",
-            f'    response = {kind}([b""], status={handler.status})\n',
-        ]
+        lines.append("    # Streamed: CommonMiddleware gives every other response a Content-Length, and\n")
+        lines.append(f"    # a {handler.status} has none.\n")
+        lines.append(f'    response = {kind}([b""], status={handler.status})\n')
     else:
         lines.append(f"    response = {kind}(\n")
         if handler.body:

@@ -12,27 +12,33 @@ from itertools import product
 
 from .handlers import Framework, Handler
 from .literals import comments, python_string
-from .python_code import arguments, text_or_bytes
+from .python_code import TAKEN, arguments, imports_of_types, text_or_bytes
 
 _KINDS = {"str": ("",), "int": ("int:",), "float": ("float:", "int:"), "uuid": ("uuid:",)}
 
 
 def _write(handler: Handler) -> Mapping[str, str]:
-    handler = handler.for_wsgi()
+    handler = handler.for_wsgi().with_other_names(TAKEN)
     if "<" in "".join(token for token in handler.tokens if isinstance(token, str)):
         raise ValueError("Flask has no route for a path with `<`")
     return {"app.py": _head(handler) + _routes(handler) + _view(handler)}
 
 
 def _head(handler: Handler) -> str:
-    body = (
-        comments("#", "app.py, for Flask 3. Run it with: flask run --port 8000", *handler.about)
-        + "\nfrom flask import Flask, Response\n\napp = "
-    )
     first = "".join(token for token in handler.tokens[:1] if isinstance(token, str))
     # Flask's own route for `static` would come before one of ours with a parameter in that place.
     static = handler.parameters and (first == "/" or first.startswith("/static"))
-    return body + f"Flask(__name__{', static_folder=None' if static else ''})\n\n\n"
+    return (
+        comments("#", "app.py, for Flask 3. Run it with: flask run --port 8000", *handler.about)
+        + "\n"
+        + imports_of_types(handler, optional=_may_lack_one(handler))
+        + "from flask import Flask, Response\n\n"
+        + f"app = Flask(__name__{', static_folder=None' if static else ''})\n\n\n"
+    )
+
+
+def _may_lack_one(handler: Handler) -> bool:
+    return any(parameter.kind == "path" for parameter in handler.parameters)
 
 
 def _routes(handler: Handler) -> str:
@@ -58,8 +64,7 @@ def _paths(handler: Handler) -> list[str]:
 
 
 def _view(handler: Handler) -> str:
-    may_be_absent = any(parameter.kind == "path" for parameter in handler.parameters)
-    lines = [f"def mock({arguments(handler, optional=may_be_absent)}) -> Response:"]
+    lines = [f"def mock({arguments(handler, optional=_may_lack_one(handler))}) -> Response:"]
     given = [f"        {text_or_bytes(handler)},"] if handler.body else []
     given.append(f"        status={handler.status},")
     if handler.fields:

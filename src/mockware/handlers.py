@@ -7,7 +7,8 @@ something else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import NamedTuple
 
 from .messages import HOP_BY_HOP
@@ -87,6 +88,19 @@ class Handler(NamedTuple):
         ]
         return [name for name in methods if not (get_has_head and name == "HEAD" and "GET" in methods)]
 
+    def with_other_names(self, taken: Collection[str]) -> Handler:
+        """The same, but that a parameter whose name is `taken` gets another: one that ends in `_`."""
+        names = {parameter.name for parameter in self.parameters}
+        tokens: list[str | Parameter] = []
+        for token in self.tokens:
+            if isinstance(token, Parameter):
+                name = token.name
+                while name in taken or (name != token.name and name in names):
+                    name += "_"
+                token = token._replace(name=name)
+            tokens.append(token)
+        return self._replace(tokens=tuple(tokens))
+
     def for_wsgi(self) -> Handler:
         """PEP 3333, "Other HTTP Features": an application may not send "hop-by-hop" fields, and servers
         answer 500 to them."""
@@ -115,12 +129,25 @@ class Framework(NamedTuple):
     write: Callable[[Handler], Mapping[str, str]]
 
 
-def expression(handler: Handler, quote: Callable[[str], str], group: str) -> str:
-    """A regular expression for the path, as a whole; `group` is how a named group begins, with `{}`."""
+def expression(
+    handler: Handler, *, group: str = "?:", literal: Callable[[str], str] = lambda text: text
+) -> str:
+    """A regular expression for the whole path, in the syntax that all languages share.
+
+    `group` is how a group begins, with `{}` for its name; `literal` is what becomes of a literal text before
+    it is compared.
+    """
     return "".join(
-        quote(token) if isinstance(token, str) else f"({group.format(token.name)}{EXPRESSIONS[token.kind]})"
+        _quoted(literal(token))
+        if isinstance(token, str)
+        else f"({group.format(token.name)}{EXPRESSIONS[token.kind]})"
         for token in handler.tokens
     )
+
+
+def _quoted(text: str) -> str:
+    # No more than what has a meaning: RE2 and JavaScript refuse escapes of other characters.
+    return re.sub(r"[\\.+*?()|\[\]{}^$]", r"\\\g<0>", text)
 
 
 def segments(handler: Handler) -> Iterator[list[str | Parameter]]:

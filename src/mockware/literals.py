@@ -103,14 +103,11 @@ def _javascript_escape(code: int) -> str:
 # Java
 
 
-def java_string(text: str) -> str:
-    if '"' in text and is_plain(text, "\\") and not text.endswith(" ") and '"""' not in text:
-        # A text block (JLS section 3.10.6) ends at its quotes, and loses the blanks at its lines' ends.
-        return f'"""\n            {text}"""' if not text.startswith(" ") and text[-1] != '"' else _java(text)
-    return _java(text)
-
-
-def _java(text: str) -> str:
+def java_string(text: str, *, block: bool = True) -> str:
+    """`block`: whether it may be a text block, over two lines."""
+    # JLS section 3.10.6: a text block loses the blanks at the ends of its lines, and ends at three quotes.
+    if block and '"' in text and is_plain(text, "\\") and text == text.strip(" ") and '""' not in f'{text}"':
+        return f'"""\n            {text}"""'
     return f'"{_escaped(text, _DOUBLE_QUOTED, _java_escape)}"'
 
 

@@ -11,7 +11,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from . import django_code, fastapi_code, flask_code
+from . import (
+    aspnet_code,
+    django_code,
+    express_code,
+    fastapi_code,
+    flask_code,
+    go_code,
+    rails_code,
+    spring_code,
+)
 from .config import Configuration, Entry
 from .decisions import BodyNeeded, Run
 from .engine import Snapshot
@@ -29,6 +38,11 @@ FRAMEWORKS: Mapping[str, Framework] = MappingProxyType(
             django_code,
             flask_code,
             fastapi_code,
+            express_code,
+            spring_code,
+            go_code,
+            rails_code,
+            aspnet_code,
         )
     }
 )
@@ -124,12 +138,14 @@ def _about(rule: Rule) -> Iterator[str]:
 
 def _response_of(rule: Rule) -> Response:
     """What the engine answers to a request that stands for all of them."""
-    plain = replace(rule, when=None, probability=None, expires=None, times=None, count_per=None)
-    path = "".join(
-        token if isinstance(token, str) else _SAMPLES[token.kind] for token in rule.matched.template.tokens
+    template = rule.matched.template
+    # Of any method: to a HEAD it would give no body, and the code has to know its length.
+    plain = replace(
+        rule, match=template.text, when=None, probability=None, expires=None, times=None, count_per=None
     )
-    methods = rule.matched.methods or ("POST",)
-    method = next((name for name in ("POST", "GET") if name in methods), min(methods))
+    path = "".join(token if isinstance(token, str) else _SAMPLES[token.kind] for token in template.tokens)
+    methods = (rule.matched.methods or {"POST"}) - {"HEAD"}
+    method = "POST" if "POST" in methods else min(methods, default="GET")
     request = Request(method, path, headers={"host": "localhost:8000"}, body=b"")
     snapshot = Snapshot(Configuration((Entry(rule.name or rule.match, plain, ""),)))
     candidates = snapshot.find(path) or ()
