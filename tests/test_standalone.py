@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+from tests.httpbin_program import program
 from tests.rawhttp import PATIENCE_S, Response, request
 from tests.server_table import _RUN, Server
 from tests.servers import Running
@@ -31,12 +32,6 @@ SERVERS = (
     # Its usual implementation of websockets complains of denials (`server_table.py`).
     Server("uvicorn", "asgi", (*_RUN, "uvicorn", "--port={port}", "--ws=wsproto", "--factory", APP)),
 )
-HTTPBIN = Server(
-    "httpbin",
-    "wsgi",
-    (*_RUN, "gunicorn", "--worker-class=gthread", "--bind=127.0.0.1:{port}", "httpbin:app"),
-)
-
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "REPORT")
 CANONICAL = b'{"status": "accepted", "task_id": "abc-123"}'
 HTML = ("Accept", "text/html")
@@ -55,7 +50,8 @@ def server(request: pytest.FixtureRequest) -> Iterator[Running]:
 
 @pytest.fixture(scope="module")
 def httpbin() -> Iterator[Running]:
-    running = Running(HTTPBIN, "httpbin")
+    command = (program(), "-m", "gunicorn", "--worker-class=gthread", "--bind=127.0.0.1:{port}", "httpbin:app")
+    running = Running(Server("httpbin", "wsgi", command), "httpbin")
     try:
         assert running.listens(), running.log.text
         yield running
