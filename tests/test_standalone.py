@@ -50,7 +50,14 @@ def server(request: pytest.FixtureRequest) -> Iterator[Running]:
 
 @pytest.fixture(scope="module")
 def httpbin() -> Iterator[Running]:
-    command = (program(), "-m", "gunicorn", "--worker-class=gthread", "--bind=127.0.0.1:{port}", "httpbin:app")
+    command = (
+        program(),
+        "-m",
+        "gunicorn",
+        "--worker-class=gthread",
+        "--bind=127.0.0.1:{port}",
+        "httpbin:app",
+    )
     running = Running(Server("httpbin", "wsgi", command), "httpbin")
     try:
         assert running.listens(), running.log.text
