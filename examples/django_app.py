@@ -25,7 +25,9 @@ Without `MOCKWARE=on` the app answers all of them, and both applications are Dja
 """
 # mypy: disable-error-code="import-untyped,untyped-decorator"
 
+import asyncio
 import hashlib
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -65,11 +67,15 @@ def create_report(request: HttpRequest) -> HttpResponse:
 def stream(request: HttpRequest) -> StreamingHttpResponse:
     def lines() -> Iterator[str]:
         for number in range(5):
+            if number:
+                time.sleep(0.2)
             yield f"line {number}\n"
 
     async def async_lines() -> AsyncIterator[str]:
-        for line in lines():
-            yield line
+        for number in range(5):
+            if number:
+                await asyncio.sleep(0.2)
+            yield f"line {number}\n"
 
     # Django streams either kind under either interface, but collects the wrong one in memory first.
     content = async_lines() if isinstance(request, ASGIRequest) else lines()

@@ -21,6 +21,7 @@ and try it from another terminal:
 Without `MOCKWARE=on` the app answers all of them, and nothing of mockware stands in its path.
 """
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -61,6 +62,8 @@ async def create_report(request: Request) -> dict[str, int]:
 async def stream() -> StreamingResponse:
     async def lines() -> AsyncIterator[str]:
         for number in range(5):
+            if number:
+                await asyncio.sleep(0.2)
             yield f"line {number}\n"
 
     return StreamingResponse(lines(), media_type="text/plain")
@@ -77,6 +80,10 @@ async def upload(request: Request) -> dict[str, int | str]:
 
 @app.websocket("/ws")
 async def echo(websocket: WebSocket) -> None:
-    await websocket.accept()
-    async for message in websocket.iter_text():
-        await websocket.send_text(message)
+    offered = websocket.scope["subprotocols"]
+    await websocket.accept(subprotocol="echo" if "echo" in offered else None)
+    while (event := await websocket.receive())["type"] == "websocket.receive":
+        if event.get("text") is None:
+            await websocket.close(1003, "text only")
+            break
+        await websocket.send_text(event["text"])

@@ -22,6 +22,7 @@ Without `MOCKWARE=on` the app answers all of them, and `app.wsgi_app` is Flask's
 """
 
 import hashlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,6 +55,8 @@ def create_report() -> tuple[dict[str, int], int]:
 def stream() -> Response:
     def lines() -> Iterator[str]:
         for number in range(5):
+            if number:
+                time.sleep(0.2)
             yield f"line {number}\n"
 
     return Response(lines(), mimetype="text/plain")

@@ -48,6 +48,13 @@ _Fits = Callable[[str], object]
 _Segment = list[str | Convertor[Any]]
 
 
+class Parameter(NamedTuple):
+    """`{name:kind}`; the kind is the name of a converter."""
+
+    name: str
+    kind: str
+
+
 class Affix(NamedTuple):
     """Literal text at the edges of the segment at `position`, around its parameters."""
 
@@ -184,6 +191,16 @@ class PathTemplate:
     def names(self) -> tuple[str, ...]:
         """The names of the parameters, in order."""
         return tuple(found[1] for found in _PARAMETER.finditer(self.text))
+
+    @property
+    def tokens(self) -> tuple[str | Parameter, ...]:
+        """The template, cut into literal texts and parameters."""
+        tokens: list[str | Parameter] = []
+        end = 0
+        for found in _PARAMETER.finditer(self.text):
+            tokens += (self.text[end : found.start()], Parameter(found[1], found[2] or "str"))
+            end = found.end()
+        return tuple(filter(None, (*tokens, self.text[end:])))
 
     def texts(self, path: str) -> dict[str, str] | None:
         """The parameters' values as they stand in `path`; None where it does not match."""

@@ -102,7 +102,7 @@ def _check_spellings(declared: Mapping[str, object]) -> None:
 def _with_manners(declared: Any, info: ValidationInfo) -> Any:
     """What the rule says of all its replies, each of them says that does not say otherwise."""
     common = {key: info.data[key] for key in _MANNERS if info.data.get(key)}
-    if not common or not isinstance(declared, (list, tuple)):
+    if not common or not declared or not isinstance(declared, (list, tuple)):
         return declared
     # A `Step` has been through this, with the rule that it is copied from.
     return [{**common, **step} if isinstance(step, Mapping) else step for step in declared]

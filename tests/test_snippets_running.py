@@ -1,0 +1,328 @@
+"""The printed code runs, in all eight frameworks, and answers as the mock does.
+
+What is compared is what stands on the wire: the status, the body's bytes, and each field with its values in
+their order. `ADDED` is all that a framework or its server may add, and `CHANGED` all that it may write
+otherwise; neither may touch a field that tells of the response, but where no code could keep it from that.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+from urllib.parse import quote
+
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from tests.by_hand import Answer, Sent, Wire, events_of, run, scope_of
+from tests.snippet_programs import Printed, ask, running
+from tests.toolchains import Program
+
+import mockware
+from mockware.messages import HOP_BY_HOP
+from mockware.paths import PATH_CHARS
+from mockware.rules import Rule
+from mockware.snippets import FRAMEWORKS, rule_files, status_files
+
+STATUSES = (
+    202,
+    201,
+    204,
+    302,
+    404,
+    429,
+    503,
+    200,
+    205,
+    206,
+    301,
+    304,
+    307,
+    308,
+    401,
+    405,
+    407,
+    426,
+    451,
+    599,
+)
+
+# Every server's business, and the connection's.
+EVERYWHERE = {"date", "server", "connection", "keep-alive"}
+ADDED = {
+    "django": {"x-content-type-options", "referrer-policy", "cross-origin-opener-policy", "x-frame-options"},
+    "flask": set[str](),
+    "fastapi": set[str](),
+    "express": set[str](),
+    "spring-boot": set[str](),
+    "go": set[str](),
+    "rails": {
+        "x-frame-options",
+        "x-xss-protection",
+        "x-content-type-options",
+        "x-download-options",
+        "x-permitted-cross-domain-policies",
+        "referrer-policy",
+        "x-request-id",
+        "x-runtime",
+        # Rack::ETag gives both to what has none.
+        "etag",
+        "cache-control",
+    },
+    "aspnet-core": set[str](),
+}
+# RFC 9110 section 15.3.6: a 205 has no content, and so these servers leave out what is said of it.
+MISSING = {
+    ("spring-boot", 205, "content-type"),
+    ("rails", 205, "content-type"),
+    ("rails", 205, "content-length"),
+}
+
+
+class Case(NamedTuple):
+    """A snippet to be, and requests that it answers as `rule` does; None: as the status trigger."""
+
+    status: int
+    rule: Rule | None
+    requests: tuple[tuple[str, str], ...]
+
+    def __str__(self) -> str:
+        return f"status {self.status}" if self.rule is None else self.rule.match
+
+    def printed(self, framework: str) -> Printed:
+        return status_files(self.status, framework) if self.rule is None else rule_files(self.rule, framework)
+
+    def mocked(self, method: str, target: str) -> Answer:
+        """What mockware answers, without the marks of a mock."""
+        rules = [] if self.rule is None else [self.rule]
+        triggers = [("X-Mock-Status", str(self.status))] if self.rule is None else []
+        app = mockware.wrap(_no_app, rules=rules, enabled=True, environ={})
+        wire = Wire(events_of(Sent(method, target)))
+        run(app(scope_of(Sent(method, target, headers=triggers)), wire.receive, wire.send))
+        marks = {"x-mock-rule", "vary"} if self.rule is None else {"x-mock-rule"}
+        if self.rule is None or not any(name.lower() == "cache-control" for name in self.rule.headers):
+            marks.add("cache-control")
+        start, *bodies = wire.sent
+        fields = tuple((name.decode(), value.decode("latin-1")) for name, value in start["headers"])
+        return Answer(start["status"], fields, b"".join(m["body"] for m in bodies)).without(marks)
+
+
+async def _no_app(scope: object, receive: object, send: object) -> None:
+    raise AssertionError("the mock answers")
+
+
+STATUS_CASES = [
+    Case(code, None, tuple((method, f"/status/{code}") for method in ("GET", "HEAD"))) for code in STATUSES
+]
+
+
+# Rules of all kinds of trouble
+
+# Single characters, and what has a meaning in some language or template.
+TROUBLE = (
+    *"\"'\\\n\r\0\x7f`$%#@~ \ta7",
+    *"\u0085\u00e9\u2028\u2029\u202e\ufeff\U0001f600\U0010ffff",
+    *("${x}", "$1", "#{1 + 1}", "#$0", "#@x", "%s", "%d%n", "{{ x }}", "{0}", "<%= 1 %>", "?>", "EOF"),
+    *("</script>", "<!--", "-->", "*/", "/*", "//", '"""', "'''", "coding: latin-1"),
+    *("\\u000a", "\\u0022", "\\x41", "\\0", "\\\\", "\r\n", "  ", "\u65e5\u672c", "e\u0301"),
+)
+texts = st.lists(st.sampled_from(TROUBLE) | st.text(max_size=8), max_size=12).map("".join)
+values = (
+    st.lists(
+        st.sampled_from(tuple(piece for piece in TROUBLE if piece.isprintable() and ord(max(piece)) < 0x100))
+        | st.text("abc;=,/ \xe4\xff", max_size=6),
+        min_size=1,
+        max_size=6,
+    )
+    .map(lambda pieces: " ".join("".join(pieces).split()))
+    .filter(bool)
+)
+names = st.sampled_from(
+    (
+        "x-a",
+        "X-Tenant",
+        "link",
+        "set-cookie",
+        "retry-after",
+        "etag",
+        "cache-control",
+        "vary",
+        "x-!#$%&'*+.^_`|~",
+    )
+)
+headers = st.dictionaries(names, values | st.lists(values, min_size=2, max_size=3), max_size=3)
+jsons = st.recursive(
+    st.none() | st.booleans() | st.integers() | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=6,
+)
+methods = st.sampled_from(
+    (
+        "",
+        "GET",
+        "POST",
+        "PUT",
+        "PATCH",
+        "DELETE",
+        "GET,POST",
+        "POST,PUT,DELETE",
+        "OPTIONS",
+        "HEAD",
+        "HEAD,POST",
+    )
+)
+_WORDS = (
+    "reports",
+    "v1",
+    "a.b",
+    "x-y",
+    "A_b",
+    ".json",
+    ":b",
+    "\u65e5",
+    *"~'\"$@!&,=+()*%[]|^` \u00e9\U0001f600",
+)
+literals = st.lists(st.sampled_from(_WORDS), min_size=1, max_size=3).map("".join)
+SAMPLES = {
+    "str": ("x", "a b", "it's", "\u00e9", "a.b"),
+    "int": ("0", "42"),
+    "float": ("1.5", "7"),
+    "uuid": ("6f1c7b1e-2f5d-4c3a-9f5b-0a1b2c3d4e5f",),
+    "path": ("a", "a/b.c"),
+}
+
+
+@st.composite
+def paths(draw: st.DrawFn) -> tuple[str, str]:
+    """A template, and a path that it matches."""
+    template, path = "", ""
+    for number in range(draw(st.integers(0, 3))):
+        if draw(st.booleans()):
+            literal = draw(literals)
+            template, path = f"{template}/{literal}", f"{path}/{literal}"
+        else:
+            kind = draw(st.sampled_from(tuple(kind for kind in SAMPLES if kind != "path")))
+            name = draw(
+                st.sampled_from(("id", "class", "request", "Response", "action", "format", "body"))
+            ) + str(number or "")
+            template = f"{template}/{{{name}:{kind}}}"
+            path = f"{path}/{draw(st.sampled_from(SAMPLES[kind]))}"
+    if draw(st.booleans()):
+        template, path = f"{template}/{{rest:path}}", f"{path}/{draw(st.sampled_from(SAMPLES['path']))}"
+    return template, path
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    template, path = draw(paths())
+    listed = draw(methods)
+    status = draw(
+        st.sampled_from((200, 201, 202, 204, 299, 302, 304, 400, 404, 418, 422, 429, 500, 503, 599))
+    )
+    reply: dict[str, object] = {"status": status, "headers": draw(headers)}
+    if status not in (204, 304) and (kind := draw(st.sampled_from(("json", "text", "")))):
+        reply[kind] = draw(jsons if kind == "json" else texts)
+    rule = Rule(f"{listed} /PREFIX{template}", **reply)  # type: ignore[arg-type]
+    asked = listed.split(",") if listed else ["GET", "POST", "DELETE"]
+    if "GET" in asked:
+        asked.append("HEAD")
+    return Case(status, rule, tuple((method, path) for method in asked))
+
+
+COUNT = 40  # one build of all; each is three requests or so
+
+
+def _rule_cases() -> list[Case]:
+    """What hypothesis draws, each below a path of its own."""
+    found: list[Case] = []
+
+    @settings(max_examples=COUNT, database=None, derandomize=True, phases=[Phase.generate], deadline=None)
+    @given(cases())
+    def collect(case: Case) -> None:
+        found.append(case)
+
+    collect()
+    return [_below(f"/r{number}", case) for number, case in enumerate(found)]
+
+
+def _below(prefix: str, case: Case) -> Case:
+    assert case.rule is not None
+    rule = replace(case.rule, match=case.rule.match.replace("/PREFIX", prefix))
+    return Case(case.status, rule, tuple((method, prefix + path) for method, path in case.requests))
+
+
+def _differences(framework: str, mocked: Answer, got: Answer) -> Iterator[str]:
+    if got.status != mocked.status:
+        yield f"status {got.status}, not {mocked.status}"
+    if got.body != mocked.body:
+        yield f"body {got.body!r}, not {mocked.body!r}"
+    for name in sorted({name for name, _ in (*mocked.fields, *got.fields)}):
+        expected, found = mocked.all(name), got.all(name)
+        if not expected and name in EVERYWHERE | ADDED[framework]:
+            continue
+        if expected and not found and (framework, mocked.status, name) in MISSING:
+            continue
+        if framework in ("django", "flask") and name in HOP_BY_HOP:
+            continue
+        if name == "connection":  # the server has something to say of it, too
+            found = [value for value in found if value in expected]
+        if framework == "spring-boot" and name == "content-type":
+            expected = [value.replace("; ", ";") for value in expected]
+        if found != expected:
+            yield f"{name} {found}, not {expected}"
+
+
+class Run(NamedTuple):
+    """All snippets of a framework, running."""
+
+    framework: str
+    program: Program
+    cases: Sequence[Case]
+    refused: Sequence[str]
+
+    def differences(self, cases: Sequence[Case]) -> list[str]:
+        found = []
+        for number, case in enumerate(self.cases):
+            if case in cases:
+                for method, path in case.requests:
+                    target = quote(path, safe=PATH_CHARS)
+                    got = ask(self.program, number, method, target)
+                    label = f"{method} {target} of {case}"
+                    found += [
+                        f"{label}: {difference}"
+                        for difference in _differences(self.framework, case.mocked(method, target), got)
+                    ]
+        return found
+
+
+RULE_CASES = _rule_cases()
+
+
+@pytest.fixture(scope="module", params=FRAMEWORKS)
+def snippets(request: pytest.FixtureRequest) -> Iterator[Run]:
+    framework = request.param
+    cases = [*STATUS_CASES, *RULE_CASES]
+    printed: list[Printed] = []
+    kept: list[Case] = []
+    refused: list[str] = []
+    for case in cases:
+        try:
+            printed.append(case.printed(framework))
+            kept.append(case)
+        except ValueError as error:
+            refused.append(f"{case}: {error}")
+    with running(framework, printed) as program:
+        yield Run(framework, program, kept, refused)
+
+
+def test_the_code_of_a_status_answers_as_its_mock(snippets: Run) -> None:
+    assert "\n".join(snippets.differences(STATUS_CASES)) == ""
+
+
+def test_the_code_of_a_rule_answers_as_the_rule(snippets: Run) -> None:
+    assert "\n".join(snippets.differences(RULE_CASES)) == ""
+
+
+# A framework that cannot do what a rule asks for says so, and which: no more than a few rules in a hundred.
+def test_few_rules_are_refused(snippets: Run) -> None:
+    print("\n".join(snippets.refused))
+    assert len(snippets.refused) <= len(RULE_CASES) // 10
