@@ -140,8 +140,11 @@ class TaskRule:
         deliveries: list[Delivery] = []
         if hook is not None:
             records["hook"] = Record("h." + task.id, hook.to_bytes(), ttl_s)
-            deliveries = [] if self.answers.runs else self._told_later(hook, task.ends_at)
+            deliveries = self._told_later(hook, task.ends_at)
             records |= {delivery.key: delivery.record(ttl_s) for delivery in deliveries}
+            if self.answers.runs:
+                # Not for this process to send: others find them when it has died and nobody tells of an end.
+                deliveries = []
 
         def settle(before: Sequence[bytes | None]) -> Decision:
             found = dict(zip(records, before, strict=True))
@@ -222,7 +225,8 @@ class TaskRule:
                 means.deliver(deliveries)
             return PASSTHROUGH  # nobody waits for what comes of it
 
-        return means.ask(Writing((record, *(delivery.record(ttl_s) for delivery in deliveries))), settle)
+        hooks = (delivery.record(ttl_s) for delivery in deliveries)
+        return means.ask(Writing((record, *self._withdrawn(hook, task), *hooks)), settle)
 
     # The requests that ask about it
 
@@ -305,7 +309,7 @@ class TaskRule:
             )
 
         hooks = (delivery.record(ttl_s) for delivery in deliveries)
-        return asked.means.ask(Writing((record, *hooks)), settle)
+        return asked.means.ask(Writing((record, *self._withdrawn(known.hook, task), *hooks)), settle)
 
     def _forget(self, task: Task, state: State, asked: Asked) -> Decision:
         ttl_s = max(0.0, task.ends_at - asked.means.clock()) + self._retention_s
@@ -328,6 +332,12 @@ class TaskRule:
 
     def _key_of_original(self, request: Request) -> str:
         return self.answers.key("o", self._caller.key(request), request.path)
+
+    def _withdrawn(self, hook: Hook | None, task: Task) -> list[Record]:
+        """Takes back what others would have told of a run in the place of this process."""
+        if hook is None or not self.answers.runs:
+            return []
+        return [delivery.withdrawn for delivery in self._told_later(hook, task.ends_at)]
 
     def _told_later(self, hook: Hook, at: float) -> list[Delivery]:
         return self.hooks.deliveries(hook, at) if self.hooks else []
