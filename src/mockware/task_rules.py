@@ -63,8 +63,9 @@ class TaskRule:
         )
         webhook = table.webhook if isinstance(table.webhook, Webhook) else None
         self.hooks = TaskHooks(self.answers, webhook, secret=secret) if webhook else None
-        lists = any(endpoint.kind == "list" for endpoint in self.answers.dialect.endpoints)
-        self.list = TaskList(self.answers, service=service) if lists else None
+        kinds = {endpoint.kind for endpoint in self.answers.dialect.endpoints}
+        self.list = TaskList(self.answers, service=service) if "list" in kinds else None
+        self._forgets = "forget" in kinds or (table.cancel and self.answers.dialect.forgets_ended)
         self._probability = table.failure.probability if isinstance(table.failure, Failure) else 0.0
         self._asks_for_async = table.asks_for_async
         self._retention_s = table.retention_s
@@ -241,7 +242,7 @@ class TaskRule:
             keys["accepted"] = "t." + task.id
         if self.hooks and kind == "cancel":
             keys["hook"] = "h." + task.id
-        if self.list:
+        if self._forgets:
             keys["forgotten"] = "d." + task.id
 
         def settle(values: Sequence[bytes | None]) -> Decision:
@@ -287,6 +288,8 @@ class TaskRule:
         if state.has_ended:
             if state.phase is Phase.CANCELED or self.answers.dialect.cancels_silently:
                 return self.answers.told(self.answers.dialect.canceled, task, state, known, asked)
+            if self.answers.dialect.forgets_ended:
+                return self._forget(task, state._replace(phase=Phase.CANCELED), asked)
             detail = f"the task has ended already: {self.answers.dialect.words[state.phase]}"
             return self.answers.problem(409, "OperationNotCancelable", detail, asked.request)
         now = asked.means.clock()
