@@ -145,8 +145,12 @@ class ASGIMockMiddleware:
                     if response is not None:
                         return reply_at_once(scope, receive, send, path, response, has_body)
                 return self._consider(scope, receive, send, path, candidates or ())
-        elif self._background is not None and kind == "lifespan":
-            return self._background.lifespan(self.app, scope, receive, send)
+        elif kind == "lifespan":
+            if self._snapshot.courier is not None:
+                # Not before: whoever wraps the app may fork, and threads stay behind.
+                self._snapshot.courier.wake()
+            if self._background is not None:
+                return self._background.lifespan(self.app, scope, receive, send)
         return self.app(scope, receive, send)
 
     # A plain function hands the app's own coroutine to the server, at half the cost of another coroutine

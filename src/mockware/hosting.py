@@ -33,8 +33,8 @@ _DEFAULTS: Mapping[str, Any] = {
     # Half-written files are what a reloader sees all day.
     "reload_ignore_worker_failure": True,
     # In seconds. A granian worker that misses its signal (granian issue 651) would be waited for for ever,
-    # by a reload, too.
-    "workers_kill_timeout": 5,
+    # by a reload, too. Runs in the background have 5 s to end and 2 s to be told of; docker kills after 10 s.
+    "workers_kill_timeout": 9,
 }
 # What `serve` has in the place of granian's APP, and what each command decides by itself.
 _NOT_TAKEN_OVER = frozenset(("app", "interface", "version"))
