@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -38,8 +37,8 @@ class Exchange:
     """
 
     __slots__ = (
-        "_bound",
         "_clock",
+        "_ended",
         "_expects",
         "_gone",
         "_has_whole",
@@ -50,6 +49,7 @@ class Exchange:
         "_scope",
         "_send",
         "_started",
+        "_task",
         "_upload",
         "_waits_since",
     )
@@ -66,14 +66,14 @@ class Exchange:
         self._gone = False
         self._waits_since: float | None = None  # for the upstream
         self._listener: asyncio.Task[None] | None = None
-        self._bound = asyncio.timeout(None)
+        self._ended = False  # by the clock, or because the client has gone
+        self._task = asyncio.current_task()
         self._loop = asyncio.get_running_loop()
         self._clock = self._loop.call_later(_LOOK_AFTER_S, self._look)
 
     async def run(self) -> None:
         try:
-            async with self._bound:
-                await self._hand_on()
+            await self._within_bounds()
         except (aiohttp.ClientError, OSError, ValueError, LoopError) as error:
             if not self._gone:
                 proxy = self._proxy
@@ -82,6 +82,15 @@ class Exchange:
             self._clock.cancel()
             if self._listener is not None:
                 self._listener.cancel()
+
+    async def _within_bounds(self) -> None:
+        """Raises TimeoutError where the clock ends it: `asyncio.timeout`, for a third of what that costs."""
+        try:
+            await self._hand_on()
+        except asyncio.CancelledError:
+            if self._ended and self._task is not None and not self._task.uncancel():
+                raise TimeoutError from None
+            raise
 
     async def _hand_on(self) -> None:
         proxy = self._proxy
@@ -98,9 +107,10 @@ class Exchange:
             proxy.is_back()
         try:
             await self._answer(response, proxy.took(self._loop.time() - started))
-        finally:
+        except BaseException:
             # Where it was read to its end, its connection is back in the pool already.
             response.close()
+            raise
 
     async def _body(self, has_length: bool) -> bytes | Upload | None:
         """What is sent: nothing, a body that is there as a whole, or one in pieces."""
@@ -212,8 +222,9 @@ class Exchange:
         self.leave()
 
     def _end(self) -> None:
-        with suppress(RuntimeError):  # it has ended at this very moment
-            self._bound.reschedule(self._loop.time())
+        if not self._ended and self._task is not None:
+            self._ended = True
+            self._task.cancel()
 
 
 class Upload:

@@ -82,6 +82,7 @@ class Forwarding:
             self._dropped |= _FORWARDED
         self._name = name
         self._via = name.encode("ascii")
+        self._via_of = {version: ("via", f"{version} {name}") for version in ("1.0", "1.1", "2")}
 
     def to_upstream(self, scope: Any) -> Outgoing:
         """What the request that `scope` describes says to the upstream.
@@ -125,13 +126,16 @@ class Forwarding:
             kept.append(("host", host.decode()))
         if via and self._via in via:
             raise LoopError
-        # RFC 9110 section 7.6.3: "a gateway MUST send an appropriate Via header field in each inbound
-        # request".
-        received = f"{scope.get('http_version', '1.1')} {self._name}"
-        kept.append(("via", f"{via.decode()}, {received}" if via else received))
         # A server on a Unix socket knows no address.
         client = scope.get("client")
         sender = _sender(client[0] if client else "", scope["scheme"], host)
+        # RFC 9110 section 7.6.3: "a gateway MUST send an appropriate Via header field in each inbound
+        # request".
+        version = scope.get("http_version", "1.1")
+        if via:
+            kept.append(("via", f"{via.decode()}, {version} {self._name}"))
+        else:
+            kept.append(self._via_of.get(version) or ("via", f"{version} {self._name}"))
         if self._trusts_forwarded:
             _add_to_trusted(kept, sender)
         else:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, MutableMapping
+from http.cookies import BaseCookie, SimpleCookie
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
@@ -128,7 +129,7 @@ class Proxy:
         return aiohttp.ClientSession(
             connector=connector,
             request_class=_Request,
-            cookie_jar=aiohttp.DummyCookieJar(),
+            cookie_jar=_NoCookies(),
             auto_decompress=False,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
             max_line_size=MAX_FIELD_BYTES,
@@ -173,6 +174,15 @@ class Proxy:
             return []
         # W3C Server Timing: `dur` is in milliseconds.
         return [(b"server-timing", b"upstream;dur=%.1f" % (seconds * 1000))]
+
+
+class _NoCookies(aiohttp.DummyCookieJar):
+    """Cookies are between the client and the upstream. (Its base makes a new empty box for each request.)"""
+
+    _none: SimpleCookie = SimpleCookie()
+
+    def filter_cookies(self, request_url: URL) -> BaseCookie[str]:
+        return self._none
 
 
 # A body whose type the client does not tell has none for the upstream either.
