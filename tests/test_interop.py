@@ -5,6 +5,7 @@ Every app is the real one, made by its own toolchain and running as a program of
 """
 
 import contextlib
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -155,3 +156,33 @@ def test_a_mocked_handshake_is_refused(client: httpx.Client) -> None:
         websocket_to(client, **{"X-Mock-Status": "503"})
     assert refusal.value.response.status_code == 503
     assert refusal.value.response.headers["X-Mock-Rule"] == "trigger"
+
+
+# ---- the page of the examples, whose commands are those that started them above
+
+PAGE = (toolchains.EXAMPLES / "README.md").read_text("utf-8")
+SECTIONS = dict(re.findall(r"^## (.+)\n((?:(?!## ).*\n)+)", PAGE, re.MULTILINE))
+TITLES = {
+    "Express": "express",
+    "Spring Boot": "spring-boot",
+    "Go": "go",
+    "Rails": "rails",
+    "ASP.NET Core": "aspnet-core",
+}
+
+
+def test_the_page_has_a_section_for_every_framework() -> None:
+    assert SECTIONS.keys() == {*TITLES, "Python"}
+    assert {*TITLES.values(), *toolchains.PYTHON_EXAMPLES} == toolchains.FRAMEWORKS.keys()
+
+
+@pytest.mark.parametrize(("title", "framework"), TITLES.items(), ids=TITLES.values())
+def test_the_page_tells_how_each_app_is_started_and_which_port_it_takes(title: str, framework: str) -> None:
+    start, front = re.findall(r"^```sh\n((?:.+\n)+)```", SECTIONS[title], re.MULTILINE)
+    commands = toolchains.FRAMEWORKS[framework].commands
+    assert start.splitlines() == [f"cd examples/{framework}", *commands]
+    (port,) = re.findall(
+        r"^mockware proxy http://127\.0\.0\.1:(\d+) --rules examples/mocks\.toml --port 8000$", front
+    )
+    sources = [path.read_text("utf-8") for path in toolchains.sources(framework)]
+    assert any(re.search(rf"\bPORT\b.*\b{port}\b", text) for text in sources), port
