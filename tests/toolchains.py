@@ -76,7 +76,7 @@ class Program:
         return False
 
     def stop(self) -> None:
-        # All of it: `go run` and `npm start` are parents only.
+        # All of it: `npm start` is a parent only.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -149,7 +149,17 @@ def example(framework: str, **env: str) -> Iterator[Program]:
 def sources(framework: str) -> list[Path]:
     """The files of the app in `examples`, without what a user's own run leaves there."""
     root = EXAMPLES / framework
-    left = {"node_modules", "target", "bin", "obj", "log", "tmp", "package-lock.json", "Gemfile.lock"}
+    left = {
+        "node_modules",
+        "target",
+        "server",
+        "bin",
+        "obj",
+        "log",
+        "tmp",
+        "package-lock.json",
+        "Gemfile.lock",
+    }
     found = sorted(path for path in root.rglob("*") if not left & set(path.relative_to(root).parts))
     return [path for path in found if path.is_file()]
 
@@ -348,7 +358,9 @@ FRAMEWORKS = {
             env={"JAVA_TOOL_OPTIONS": _JAVA},
             version=("java", "-version"),
         ),
-        Framework("go", ("go run .",), kit=("go.mod", "go.sum")),
+        Framework(
+            "go", ("go build -o server", "./server"), kit=("go.mod", "go.sum"), version=("go", "version")
+        ),
         Framework("rails", ("puma",), kit=("config.ru", "config/application.rb", "config/puma.rb")),
         Framework("aspnet-core", ("dotnet run",), kit=("app.csproj",)),
     ]
