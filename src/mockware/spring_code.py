@@ -120,9 +120,10 @@ def _method(handler: Handler, checked: bool) -> str:
 
 
 def _direct_method(handler: Handler, checked: bool) -> str:
+    given = "HttpServletRequest request, " if checked else ""
     lines = [
         "    // Not a ResponseEntity: where the path has a dot, Spring adds a Content-Disposition to that.",
-        f"    public void mock({'HttpServletRequest request, ' if checked else ''}HttpServletResponse response)",
+        f"    public void mock({given}HttpServletResponse response)",
         "            throws IOException {",
     ]
     if checked:
