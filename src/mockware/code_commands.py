@@ -75,8 +75,8 @@ def snippet(arguments: Sequence[str], out: Terminal, err: Terminal) -> int:
         "Examples:\n  mockware snippet payments-down --rules mocks.toml --framework go\n"
         "  mockware snippet 'POST /reports' --rules mocks.toml --framework all --format json\n\n"
         + _frameworks()
-        + "\n\nExit codes: 0 done, 1 problems in the rules, or the code cannot be written, 2 wrong usage or no\n"
-        "such rule.",
+        + "\n\nExit codes: 0 done, 1 problems in the rules, or code that cannot be written, 2 wrong usage\n"
+        "or no such rule.",
     )
     parser.add_argument("rule", metavar="RULE", help="the rule's name, or its match")
     parser.add_argument(

@@ -70,6 +70,8 @@ _LEFT_OUT = {
     "probability": "its probability",
     "expires": "its end (expires)",
 }
+# Those of them that each of several replies may have.
+_MANNERS = ("template", "delay", "drip", "fault")
 
 
 def framework_named(slug: str) -> Framework:
@@ -126,7 +128,7 @@ def _about(rule: Rule) -> Iterator[str]:
     left_out = [
         words
         for key, words in _LEFT_OUT.items()
-        if getattr(rule, key) or any(getattr(step, key, None) for step in rule.steps)
+        if getattr(rule, key) or (key in _MANNERS and any(getattr(step, key) for step in rule.steps))
     ]
     if len(rule.steps) > 1:
         left_out.append("the replies after its first")

@@ -28,8 +28,8 @@ def _write(handler: Handler) -> Mapping[str, str]:
     media_type = handler.content_type
     if media_type is not None and not _MEDIA_TYPE.fullmatch(media_type):
         raise ValueError(f"Spring sends no Content-Type that is no media type: {media_type}")
-    title = f"{_FILE}, for Spring Boot 3 (spring-boot-starter-web)."
-    run = "Run it with: mvn spring-boot:run"
+    title = f"{_FILE}, for Spring Boot 3."
+    run = "Beside it is the application, with spring-boot-starter-web. Run it with: mvn spring-boot:run"
     path, is_exact = _path(handler)
     return {
         _FILE: comments("//", title, run, *handler.about)
