@@ -709,7 +709,7 @@ def test_a_framework_that_refuses_does_not_keep_the_others(capsys: Captured, tmp
             "'jsn' is no format; did you mean `json`?",
         ),
         (["snippet", "a"], "the following arguments are required: --framework"),
-        (["snippet", "a", "--framework", "go"], "'a' is no rule; there are none, and --rules"),
+        (["snippet", "a", "--framework", "go"], "'a' is no rule; --rules and MOCKWARE_FILE name files"),
         (["snippet", "payments-dwn", "--framework", "go", "--rules", "mocks.toml"], "mean `payments-down`?"),
     ],
 )

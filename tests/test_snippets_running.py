@@ -201,7 +201,7 @@ def paths(draw: st.DrawFn) -> tuple[str, str]:
     template, path = "", ""
     for number in range(draw(st.integers(0, 3))):
         if draw(st.booleans()):
-            literal = draw(literals)
+            literal = draw(literals).rstrip() or "x"  # blanks at the end of a match are none of its path
             template, path = f"{template}/{literal}", f"{path}/{literal}"
         else:
             kind = draw(st.sampled_from(tuple(kind for kind in SAMPLES if kind != "path")))
@@ -238,7 +238,7 @@ COUNT = 60  # one build of all; each is three requests or so
 def _drawn() -> list[Case]:
     found: list[Case] = []
 
-    @settings(max_examples=COUNT, database=None, derandomize=True, phases=[Phase.generate], deadline=None)
+    @settings(max_examples=COUNT, database=None, phases=[Phase.generate], deadline=None)
     @given(cases())
     def collect(case: Case) -> None:
         found.append(case)
@@ -295,6 +295,7 @@ CHOSEN = [
     _on("/range/{start:int}-{end:int}", ["/range/1-2"], ["/range/1", "/range/a-b"]),
     _on("/v{version:int}/x", ["/v2/x"], ["/vx/x", "/v/x"]),
     _on("/{kind}/{id:int}/{more:path}", ["/a/1/b/c"], ["/a/b/c"]),
+    _on("/double//slash", ["/double//slash"], ["/double/slash"]),
     _on("/slash/", ["/slash/"], ["/slash"]),
     _on("/no-slash", ["/no-slash"], ["/no-slash/"]),
     _on("/Upper", ["/Upper"], ["/upper"]),

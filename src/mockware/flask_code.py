@@ -35,12 +35,14 @@ def _head(handler: Handler) -> str:
     first = "".join(token for token in handler.tokens[:1] if isinstance(token, str))
     # Flask's own route for `static` would come before one of ours with a parameter in that place.
     static = handler.parameters and (first == "/" or first.startswith("/static"))
+    lines = f"app = Flask(__name__{', static_folder=None' if static else ''})\n"
+    if "//" in handler.template:
+        lines += "app.url_map.merge_slashes = False\n"
     return (
         comments("#", "app.py, for Flask 3. Run it with: flask run --port 8000", *handler.about)
         + "\n"
         + imports_of_types(handler, optional=_may_lack_one(handler))
-        + "from flask import Flask, Response\n\n"
-        + f"app = Flask(__name__{', static_folder=None' if static else ''})\n\n\n"
+        + f"from flask import Flask, Response\n\n{lines}\n\n"
     )
 
 
