@@ -4,6 +4,8 @@ That it runs and answers as the mock does is shown in `test_snippets_running.py`
 """
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -156,6 +158,7 @@ def test_a_rule_that_has_expired_still_has_its_code() -> None:
         (Rule("/a", passthrough=True), "a passthrough has no response of its own"),
         (Rule("/a", patch={"status": 500}), "a patch has no response of its own"),
         (Rule("/a", text="x" * (MAX_BODY_BYTES + 1)), "is too long for code"),
+        (Rule("/a", headers={"content-type": ["text/a", "text/b"]}), "several Content-Type fields"),
     ],
 )
 def test_what_has_no_code_is_refused(framework: str, rule: Rule, reason: str) -> None:
@@ -242,6 +245,33 @@ def test_a_binary_body_is_written_by_its_bytes(tmp_path: Path) -> None:
         text = rule_snippet(Rule("GET /a", file=file), framework)
         assert r"\x89PNG\r\n\xff" in text or "iVBORw0K/w==" in text
         assert "image/png" in text
+
+
+def test_code_in_python_is_formatted(tmp_path: Path) -> None:
+    rules = [
+        Rule("GET,POST /a/{id:int}/{x:uuid}", headers={"link": ["<a>", "<b>"]}, json={"it's": '"'}),
+        Rule("/a/{rest:path}", status=304, headers={"allow": "GET"}),
+    ]
+    for framework in PYTHON:
+        for number, files in enumerate(
+            [
+                *(status_files(code, framework) for code in CATALOGUE),
+                *(rule_files(r, framework) for r in rules),
+            ]
+        ):
+            for path, text in files.items():
+                place = tmp_path / framework / str(number) / path
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_text(text)
+    ruff = [sys.executable, "-m", "ruff"]
+    for command in (["format", "--check"], ["check", "--select", "E,F,I,W"]):
+        done = subprocess.run(
+            [*ruff, *command, "--isolated", "--line-length", "300", "--no-cache", str(tmp_path)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 WORDS = st.text("ab \"'\\\n\r`$#{}*/%<>?!u0:=\u00e9\u2028\U0001f600", max_size=8)

@@ -5,8 +5,10 @@ their order. `ADDED` is all that a framework or its server may add, and `CHANGED
 otherwise; neither may touch a field that tells of the response, but where no code could keep it from that.
 """
 
+import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -399,6 +401,14 @@ def test_the_code_of_a_status_answers_as_its_mock(snippets: Run) -> None:
 
 def test_the_code_of_a_rule_answers_as_the_rule(snippets: Run) -> None:
     assert "\n".join(snippets.differences(about_statuses=False)) == ""
+
+
+@pytest.mark.parametrize("snippets", ["go"], indirect=True)
+def test_code_in_go_is_formatted(snippets: Run, tmp_path: Path) -> None:
+    for number, case in enumerate(snippets.cases):
+        (tmp_path / f"{number}.go").write_text(case.printed(snippets.framework)["main.go"])
+    done = subprocess.run(["gofmt", "-l", str(tmp_path)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
 
 
 # A framework that cannot do what a rule asks for says so, and which: no more than a few rules in a hundred.

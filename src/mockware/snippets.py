@@ -179,4 +179,6 @@ def _handler(
         left_out.add("cache-control")
     fields = tuple((name, value) for name, value in response.headers if name.lower() not in left_out)
     has_length = any(name.lower() == "content-length" for name, _ in response.headers)
+    if sum(name.lower() == "content-type" for name, _ in fields) > 1:
+        raise ValueError("a response with several Content-Type fields is none that a framework would send")
     return Handler(methods, tokens, response.status, fields, response.body, has_length, about)

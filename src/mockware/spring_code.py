@@ -97,7 +97,9 @@ def _is_direct(handler: Handler) -> bool:
     """Whether Spring would add to a ResponseEntity: `Content-Disposition: inline;filename=f.txt` to all but
     redirects, on a path whose last segment has a dot in it, against reflected file downloads."""
     *_, last = segments(handler)
-    has_dot = any(isinstance(token, Parameter) or "." in token for token in last)
+    has_dot = any(
+        token.kind not in ("int", "uuid") if isinstance(token, Parameter) else "." in token for token in last
+    )
     declared = any(name.lower() == "content-disposition" for name, _ in handler.fields)
     return has_dot and handler.status // 100 != 3 and handler.has_length and not declared
 
