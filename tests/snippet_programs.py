@@ -165,9 +165,11 @@ def _rails(printed: Sequence[Printed]) -> dict[str, str]:
 def _aspnet(printed: Sequence[Printed]) -> dict[str, str]:
     """As one app with all the mappings: top-level statements cannot be in several files."""
     bodies = "".join(
-        text.partition("var app = builder.Build();\n")[2]
-        .replace("app.Run();\n", "")
-        .replace("body", f"body{n}")
+        re.sub(
+            r"(?m)(^var |= |WriteAsync\()body\b",
+            rf"\g<1>body{n}",
+            text.partition("var app = builder.Build();\n")[2].replace("\napp.Run();\n", ""),
+        )
         for n, snippet in enumerate(printed)
         for text in snippet.values()
     )

@@ -17,6 +17,7 @@ from tests.commands import PATIENCE_S, environ, run
 import mockware
 from mockware.cli import COMMANDS, main
 from mockware.config import schema
+from mockware.snippets import FRAMEWORKS, status_files, status_snippet
 from mockware.statuses import CATALOGUE
 
 Captured = pytest.CaptureFixture[str]
@@ -101,7 +102,11 @@ def test_the_version_is_the_packages(option: str, capsys: Captured) -> None:
     assert capsys.readouterr().out == f"mockware {mockware.__version__}\n"
 
 
-@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "run"])
+# They have granian's options besides their own, and click's form of help; see their own tests.
+HOSTED = ("run", "proxy", "serve")
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in HOSTED])
 def test_the_help_of_each_command_is_enough_to_use_it(command: str, capsys: Captured) -> None:
     assert main([command, "--help"]) == 0
     out, _ = capsys.readouterr()
@@ -113,7 +118,7 @@ def test_the_help_of_each_command_is_enough_to_use_it(command: str, capsys: Capt
 @pytest.mark.parametrize(
     ("arguments", "message", "command"),
     [
-        (["chek"], "'chek' is no command; did you mean `check`? Allowed: demo, run, check,", ""),
+        (["chek"], "'chek' is no command; did you mean `check`? Allowed: demo, run, proxy, serve, check,", ""),
         (["--verison"], "'--verison' is no option; did you mean `--version`?", ""),
         (["\x1b[31m"], "'\\x1b[31m' is no command; allowed: demo,", ""),
         (["check"], "the following arguments are required: FILE", "check"),
@@ -616,3 +621,121 @@ def test_check_knows_more_than_a_schema_can(text: str, tmp_path: Path) -> None:
     file = written(text, tmp_path)
     assert main(["check", str(file)]) == 1
     jsonschema.validate(document_of(file), schema())
+
+
+# Code
+
+
+def test_status_prints_the_code_of_a_framework(capsys: Captured) -> None:
+    assert main(["status", "accepted", "--framework", "go"]) == 0
+    out, err = capsys.readouterr()
+    assert out == status_snippet(202, "go")  # with its tabs
+    assert "\tmux.HandleFunc(" in out
+    assert err == ""
+
+
+def test_status_prints_the_code_of_all_frameworks(capsys: Captured) -> None:
+    assert main(["status", "--framework", "all", "503"]) == 0
+    out, _ = capsys.readouterr()
+    places = [out.index(f"==== {framework.title}\n") for framework in FRAMEWORKS.values()]
+    assert places == sorted(places)
+    for framework in FRAMEWORKS:
+        assert status_snippet(503, framework) in out
+
+
+def test_status_prints_the_files_of_code_as_json(capsys: Captured) -> None:
+    assert main(["status", "202", "--framework", "all", "--format", "json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["status"] == 202
+    assert [snippet["framework"] for snippet in printed["snippets"]] == list(FRAMEWORKS)
+    for snippet in printed["snippets"]:
+        framework = FRAMEWORKS[snippet["framework"]]
+        assert (snippet["title"], snippet["language"]) == (framework.title, framework.language)
+        files = {file["path"]: file["text"] for file in snippet["files"]}
+        assert files == status_files(202, framework.slug)
+
+
+def test_snippet_prints_the_code_of_a_rule_by_its_name_or_its_match(capsys: Captured, mocks: Path) -> None:
+    assert main(["snippet", "payments-down", "--rules", str(mocks), "--framework", "express"]) == 0
+    out, err = capsys.readouterr()
+    assert "Not in this code: its delay; its probability." in out
+    assert "response.status(503);" in out
+    assert err == ""
+    assert main(["snippet", "POST /reports", "--rules", str(mocks), "--framework", "flask"]) == 0
+    assert '@app.post("/reports")' in capsys.readouterr().out
+
+
+def test_snippet_heeds_the_environment(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MOCKWARE_RULES", "GET /legacy 410")
+    assert main(["snippet", "GET /legacy", "--framework", "django"]) == 0
+    assert "status=410" in capsys.readouterr().out
+
+
+def test_snippet_says_why_there_is_no_code(capsys: Captured, mocks: Path) -> None:
+    for framework in ("rails", "all"):
+        arguments = ["snippet", "/payments/{rest:path}", "--rules", str(mocks), "--framework", framework]
+        assert main(arguments) == 1
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert "a passthrough has no response of its own" in err
+        assert len(err.splitlines()) == 1
+
+
+def test_a_framework_that_refuses_does_not_keep_the_others(capsys: Captured, tmp_path: Path) -> None:
+    file = tmp_path / "purge.toml"
+    file.write_text('[[rules]]\nmatch = "PURGE /cache"\n')
+    arguments = ["snippet", "PURGE /cache", "--rules", str(file), "--framework", "all"]
+    assert main(arguments) == 1
+    out, err = capsys.readouterr()
+    assert "==== Express" in out
+    assert "==== Rails" not in out
+    assert "error: rails: Rails is not sure to know the method PURGE\n" in err
+    assert main([*arguments, "--format", "json"]) == 1
+    snippets = {s["framework"]: s for s in json.loads(capsys.readouterr().out)["snippets"]}
+    assert snippets["rails"]["error"] == "Rails is not sure to know the method PURGE"
+    assert "files" in snippets["express"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["status", "202", "--framework", "expres"], "'expres' is no framework; did you mean `express`?"),
+        (["status", "202", "--framework", "al"], "did you mean `all`?"),
+        (
+            ["status", "202", "--framework", "\x1b[31m"],
+            r"'\x1b[31m' is no framework; allowed: django, flask,",
+        ),
+        (["status", "2o2", "--framework", "go"], "'2o2' is no status; did you mean `202`?"),
+        (["status", "--framework", "go"], "give its CODE"),
+        (["status", "202", "--format", "json"], "say in which --framework"),
+        (
+            ["status", "202", "--framework", "go", "--format", "jsn"],
+            "'jsn' is no format; did you mean `json`?",
+        ),
+        (["snippet", "a"], "the following arguments are required: --framework"),
+        (["snippet", "a", "--framework", "go"], "'a' is no rule; --rules and MOCKWARE_FILE name files"),
+        (["snippet", "payments-dwn", "--framework", "go", "--rules", "mocks.toml"], "mean `payments-down`?"),
+    ],
+)
+@pytest.mark.usefixtures("mocks")
+def test_wrong_words_about_code_are_told_the_nearest(
+    arguments: list[str], message: str, capsys: Captured
+) -> None:
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert message in err
+    assert err.endswith(f"Try: mockware {arguments[0]} --help\n")
+
+
+def test_code_survives_a_terminal_that_knows_ascii_alone(tmp_path: Path) -> None:
+    file = tmp_path / "letters.toml"
+    file.write_text(
+        '[[rules]]\nname = "letters"\nmatch = "/\u00e9"\ntext = "\u65e5\u2028\U0001f600"\n', "utf-8"
+    )
+    arguments = ("snippet", "letters", "--rules", str(file), "--framework", "flask")
+    done = run(*arguments, env=environ(PYTHONIOENCODING="ascii", PYTHONUTF8="0"))
+    assert done.returncode == 0
+    namespace: dict[str, Any] = {"__name__": "app"}
+    exec(done.stdout, namespace)
+    assert namespace["app"].test_client().get("/\u00e9").text == "\u65e5\u2028\U0001f600"

@@ -118,6 +118,7 @@ FLOORS = {
     # the commands
     "arguments": 15,
     "cli": 15,
+    "code_commands": 15,
     "demo": 15,
     "explanation": 15,
     "review": 15,

@@ -128,11 +128,11 @@ def commands() -> list[str]:
 
 def test_the_commands_of_the_text_are_those_that_are_run_here() -> None:
     used = {word for command in commands() for word in re.findall(r"mockware (\w+) ", command)}
-    assert used == {"run", "schema", "check", "explain"}
+    assert used == {"run", "schema", "check", "explain", "snippet", "status"}
 
 
 @pytest.mark.parametrize(
-    "command", [c for c in commands() if re.match(r"mockware (schema|check|explain) ", c)]
+    "command", [c for c in commands() if re.match(r"mockware (schema|check|explain|snippet|status) ", c)]
 )
 def test_a_command_of_the_text_does_what_it_says(command: str, on: Path) -> None:
     ours = f"{sys.executable} -m mockware"
@@ -143,6 +143,10 @@ def test_a_command_of_the_text_does_what_it_says(command: str, on: Path) -> None
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     if "explain" in command:
         assert "payments-down" in done.stdout
+    if "snippet" in command:
+        assert "w.WriteHeader(503)" in done.stdout
+    if "status" in command:
+        assert "response.status(202)" in done.stdout
     if "schema" in command:
         assert (on / "mockware.schema.json").stat().st_size > 1000
 

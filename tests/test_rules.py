@@ -43,6 +43,7 @@ def fields(rule: Rule) -> dict[str, str]:
         ),
         Rule("/a", patch={"status": 418, "headers": {"a": False}, "json": {"b": None}}, delay_after="1s"),
         Rule("/a", times=3, count_per="path", probability={"value": 0.5, "per": "path", "seed": 1}),
+        Rule("/a", delay="1s", drip="1s"),
     ],
 )
 def test_a_copy_of_a_rule_is_the_same_rule(rule: Rule) -> None:

@@ -23,8 +23,8 @@ name = "rules-first"
 def test_the_reference_pages_own_line_shows_the_canonical_response(tmp_path: Path) -> None:
     with serving(cwd=tmp_path, command="serve") as (program, url):
         shown = subprocess.run(
-            ["curl", "-si", f"{url}/status/202"], capture_output=True, text=True, check=True, timeout=30
-        ).stdout
+            ["curl", "-si", f"{url}/status/202"], capture_output=True, check=True, timeout=30
+        ).stdout.decode()
         head, body = shown.split("\r\n\r\n")
         assert head.startswith("HTTP/1.1 202 Accepted\r\n")
         assert "content-type: application/json\r\n" in head.lower()

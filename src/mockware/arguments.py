@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from .exceptions import MockwareError, did_you_mean, quoted
+
+# The exit codes of all commands.
+DONE, PROBLEMS, USAGE = 0, 1, 2
 
 
 class UsageError(MockwareError):
@@ -47,3 +51,26 @@ class Parser(argparse.ArgumentParser):
                 hint = "; a method and its path are one argument, such as 'GET /orders'"
             self.error(f"{quoted(argument)} is not expected here{hint}")
         return found
+
+
+def add_import(parser: Parser) -> None:
+    """The option `--import`, whose values are in `imports`."""
+    parser.add_argument(
+        "--import",
+        dest="imports",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="import this first, where it registers path converters of your own; may be repeated",
+    )
+
+
+def import_modules(names: Sequence[str], parser: Parser) -> None:
+    """What `--import` names. Raises UsageError."""
+    from .targets import TargetError, import_module
+
+    for name in names:
+        try:
+            import_module(name, str(Path.cwd()))
+        except TargetError as error:
+            parser.error(f"--import {quoted(name)}: {error}")

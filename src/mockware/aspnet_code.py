@@ -77,6 +77,8 @@ def _mapping(handler: Handler) -> str:
 
 def _path(handler: Handler) -> str:
     *first, last = segments(handler)
+    if [] in first[1:]:
+        raise ValueError("ASP.NET Core has no route for a path with `//`")
     if any(isinstance(token, Parameter) and token.kind == "path" for segment in first for token in segment):
         raise ValueError("ASP.NET Core has no route in which a `path` parameter is not at the end")
     shown = []

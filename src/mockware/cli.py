@@ -1,4 +1,4 @@
-"""The commands: `mockware demo`, `run`, `proxy`, `serve`, `check`, `explain`, `status` and `schema`.
+"""The commands: `demo`, `run`, `proxy`, `serve`, `check`, `explain`, `status`, `snippet` and `schema`.
 
 Law: a command reads arguments, calls what is below, and prints; what it prints is decided elsewhere. A
 user's mistake ends in one line for each thing that is wrong, on stderr, and in an exit code, never in a
@@ -19,14 +19,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from .arguments import Parser, UsageError
+from .arguments import DONE, PROBLEMS, USAGE, Parser, UsageError, add_import, import_modules
 from .exceptions import ConfigError, Problem, did_you_mean, quoted
 from .terminal import Terminal
 
 if TYPE_CHECKING:
     from .explanation import Explanation
 
-DONE, PROBLEMS, USAGE = 0, 1, 2
 # What shells give for a program that SIGINT or SIGPIPE has ended.
 _INTERRUPTED, _BROKEN_PIPE = 130, 141
 
@@ -200,9 +199,9 @@ def _check(arguments: Sequence[str], out: Terminal, err: Terminal) -> int:
     )
     parser.add_argument("files", nargs="+", metavar="FILE", help="rules file (TOML, YAML or JSON)")
     parser.add_argument("--strict", action="store_true", help="let warnings fail as well")
-    _add_import(parser)
+    add_import(parser)
     options = parser.parse(arguments)
-    _import_modules(options.imports, parser)
+    import_modules(options.imports, parser)
     from .config import load
     from .environment import Environment
     from .review import review
@@ -230,27 +229,6 @@ def _count(number: int, noun: str) -> str:
 def _print_problems(err: Terminal, problems: Sequence[Problem]) -> None:
     for problem in problems:
         err.line(str(problem))
-
-
-def _add_import(parser: Parser) -> None:
-    parser.add_argument(
-        "--import",
-        dest="imports",
-        action="append",
-        default=[],
-        metavar="MODULE",
-        help="import this first, where it registers path converters of your own; may be repeated",
-    )
-
-
-def _import_modules(names: Sequence[str], parser: Parser) -> None:
-    from .targets import TargetError, import_module
-
-    for name in names:
-        try:
-            import_module(name, str(Path.cwd()))
-        except TargetError as error:
-            parser.error(f"--import {quoted(name)}: {error}")
 
 
 # explain
@@ -287,9 +265,9 @@ def _explain(arguments: Sequence[str], out: Terminal, err: Terminal) -> int:
         metavar="FILE",
         help="rules file; comes after those of MOCKWARE_FILE; may be repeated",
     )
-    _add_import(parser)
+    add_import(parser)
     options = parser.parse(arguments)
-    _import_modules(options.imports, parser)
+    import_modules(options.imports, parser)
     from .config import load
     from .environment import read_environment
     from .explanation import explain, read_request
@@ -345,41 +323,6 @@ def _print_explanation(found: Explanation, out: Terminal) -> None:
         out.line(("dim", f"  and {found.left_out} more"))
 
 
-# status
-
-
-def _status(arguments: Sequence[str], out: Terminal, err: Terminal) -> int:
-    parser = Parser(
-        "status",
-        "Show a status: the raw response that a mock of it is, the line that asks for it, what it means.",
-        "Examples:\n  mockware status\n  mockware status 202\n  mockware status 'not found'\n\n"
-        "Exit codes: 0 done, 2 wrong usage or no such status.",
-    )
-    parser.add_argument(
-        "status", nargs="*", metavar="CODE", help="a code or a phrase; all are listed without"
-    )
-    asked = " ".join(parser.parse(arguments).status)
-    from .reference import find_status, raw_text, reference_for
-    from .statuses import CATALOGUE
-
-    if not asked:
-        for status in CATALOGUE.values():
-            out.line(("bold", str(status.code)), f" {status.phrase}: {status.meaning}")
-        return DONE
-    try:
-        reference = reference_for(find_status(asked))
-    except ValueError as error:
-        parser.error(str(error))
-    out.block(raw_text(reference.response))
-    out.line()
-    out.line(reference.status.meaning)
-    out.line(f"{reference.status.section}, {reference.status.link}")
-    out.line()
-    out.line(("dim", "# The server adds Date and the like. To see it from an app that is wrapped:"))
-    out.line(reference.curl)
-    return DONE
-
-
 # schema
 
 
@@ -398,6 +341,21 @@ def _schema(arguments: Sequence[str], out: Terminal, err: Terminal) -> int:
     return DONE
 
 
+# status and snippet
+
+
+def _status(arguments: Sequence[str], out: Terminal, err: Terminal) -> int:
+    from .code_commands import status
+
+    return status(arguments, out, err)
+
+
+def _snippet(arguments: Sequence[str], out: Terminal, err: Terminal) -> int:
+    from .code_commands import snippet
+
+    return snippet(arguments, out, err)
+
+
 class _Command(NamedTuple):
     summary: str
     run: Callable[[Sequence[str], Terminal, Terminal], int]
@@ -410,6 +368,7 @@ COMMANDS = {
     "serve": _Command("serve mocks alone, and a reference of statuses", _hosted("serve", "serving")),
     "check": _Command("report every problem of rules files", _check),
     "explain": _Command("say which rule answers a request, and why", _explain),
-    "status": _Command("show a status: response, curl line, meaning", _status),
+    "status": _Command("show a status: response, curl line, meaning, code", _status),
+    "snippet": _Command("print the code that answers as a rule does", _snippet),
     "schema": _Command("print the JSON Schema of a rules file", _schema),
 }

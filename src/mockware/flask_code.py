@@ -7,6 +7,7 @@ it is kept from that.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from itertools import product
 
@@ -16,24 +17,32 @@ from .python_code import TAKEN, arguments, imports_of_types, text_or_bytes
 
 _KINDS = {"str": ("",), "int": ("int:",), "float": ("float:", "int:"), "uuid": ("uuid:",)}
 
+# RFC 2616 section 7.1, but for what Werkzeug leaves there.
+_ENTITY_FIELDS = frozenset(
+    ("allow", "content-encoding", "content-language", "content-md5", "content-range", "last-modified")
+)
+_PLAIN_URL = re.compile("(?:https?://[a-z0-9.-]+)?/[A-Za-z0-9/._~?&=#-]*")
+
 
 def _write(handler: Handler) -> Mapping[str, str]:
-    handler = handler.for_wsgi().with_other_names(TAKEN)
+    handler = handler.for_wsgi().with_other_names((*TAKEN, "Exact"))
     if "<" in "".join(token for token in handler.tokens if isinstance(token, str)):
         raise ValueError("Flask has no route for a path with `<`")
-    return {"app.py": _head(handler) + _routes(handler) + _view(handler)}
+    return {"app.py": _head(handler) + _exact(handler) + _routes(handler) + _view(handler)}
 
 
 def _head(handler: Handler) -> str:
     first = "".join(token for token in handler.tokens[:1] if isinstance(token, str))
     # Flask's own route for `static` would come before one of ours with a parameter in that place.
     static = handler.parameters and (first == "/" or first.startswith("/static"))
+    lines = f"app = Flask(__name__{', static_folder=None' if static else ''})\n"
+    if "//" in handler.template:
+        lines += "app.url_map.merge_slashes = False\n"
     return (
         comments("#", "app.py, for Flask 3. Run it with: flask run --port 8000", *handler.about)
         + "\n"
         + imports_of_types(handler, optional=_may_lack_one(handler))
-        + "from flask import Flask, Response\n\n"
-        + f"app = Flask(__name__{', static_folder=None' if static else ''})\n\n\n"
+        + f"from flask import Flask, Response\n\n{lines}\n\n"
     )
 
 
@@ -64,6 +73,7 @@ def _paths(handler: Handler) -> list[str]:
 
 
 def _view(handler: Handler) -> str:
+    kind = "Exact" if _altered(handler) else "Response"
     lines = [f"def mock({arguments(handler, optional=_may_lack_one(handler))}) -> Response:"]
     given = [f"        {text_or_bytes(handler)},"] if handler.body else []
     given.append(f"        status={handler.status},")
@@ -73,18 +83,46 @@ def _view(handler: Handler) -> str:
             f"            ({python_string(name)}, {python_string(value)})," for name, value in handler.fields
         )
         given.append("        ],")
-    if handler.content_type is None:
-        return "\n".join(
-            [
-                *lines,
-                "    response = Response(",
-                *given,
-                "    )",
-                '    del response.headers["Content-Type"]  # there is no content, and Flask has a default',
-                "    return response\n",
-            ]
-        )
-    return "\n".join([*lines, "    return Response(", *given, "    )\n"])
+    if handler.content_type is not None:
+        return "\n".join([*lines, f"    return {kind}(", *given, "    )\n"])
+    return "\n".join(
+        [
+            *lines,
+            f"    response = {kind}(",
+            *given,
+            "    )",
+            '    del response.headers["Content-Type"]  # there is no content, and Flask has a default',
+            "    return response\n",
+        ]
+    )
+
+
+def _altered(handler: Handler) -> list[str]:
+    """The fields that Werkzeug would not send as they are: it encodes a location, and takes off a 304 what
+    RFC 2616 called entity headers."""
+    return sorted(
+        {
+            name.lower()
+            for name, value in handler.fields
+            if (name.lower() in ("location", "content-location") and not _PLAIN_URL.fullmatch(value))
+            or (handler.status == 304 and name.lower() in _ENTITY_FIELDS)
+        }
+    )
+
+
+def _exact(handler: Handler) -> str:
+    if not (altered := _altered(handler)):
+        return ""
+    names = "".join(f"{python_string(name)}, " for name in altered)
+    return (
+        "class Exact(Response):\n"
+        '    """Flask would send some of its fields otherwise, or not at all."""\n\n'
+        "    def get_wsgi_headers(self, environ):\n"
+        "        headers = super().get_wsgi_headers(environ)\n"
+        f"        for name in ({names.rstrip(' ') if len(altered) == 1 else names.removesuffix(', ')}):\n"
+        "            headers.setlist(name, self.headers.getlist(name))\n"
+        "        return headers\n\n\n"
+    )
 
 
 FRAMEWORK = Framework("flask", "Flask", "python", "app.py", _write)

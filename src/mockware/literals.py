@@ -72,7 +72,7 @@ def _utf_16(code: int) -> Iterator[int]:
 
 
 def python_string(text: str) -> str:
-    if '"' in text and "'" not in text:
+    if text.count('"') > text.count("'"):
         return f"'{_escaped(text, _SINGLE_QUOTED, _python_escape)}'"
     return f'"{_escaped(text, _DOUBLE_QUOTED, _python_escape)}"'
 

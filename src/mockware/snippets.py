@@ -70,6 +70,8 @@ _LEFT_OUT = {
     "probability": "its probability",
     "expires": "its end (expires)",
 }
+# Those of them that each of several replies may have.
+_MANNERS = ("template", "delay", "drip", "fault")
 
 
 def framework_named(slug: str) -> Framework:
@@ -126,7 +128,7 @@ def _about(rule: Rule) -> Iterator[str]:
     left_out = [
         words
         for key, words in _LEFT_OUT.items()
-        if getattr(rule, key) or any(getattr(step, key, None) for step in rule.steps)
+        if getattr(rule, key) or (key in _MANNERS and any(getattr(step, key) for step in rule.steps))
     ]
     if len(rule.steps) > 1:
         left_out.append("the replies after its first")
@@ -177,4 +179,6 @@ def _handler(
         left_out.add("cache-control")
     fields = tuple((name, value) for name, value in response.headers if name.lower() not in left_out)
     has_length = any(name.lower() == "content-length" for name, _ in response.headers)
+    if sum(name.lower() == "content-type" for name, _ in fields) > 1:
+        raise ValueError("a response with several Content-Type fields is none that a framework would send")
     return Handler(methods, tokens, response.status, fields, response.body, has_length, about)

@@ -28,8 +28,8 @@ def _write(handler: Handler) -> Mapping[str, str]:
     media_type = handler.content_type
     if media_type is not None and not _MEDIA_TYPE.fullmatch(media_type):
         raise ValueError(f"Spring sends no Content-Type that is no media type: {media_type}")
-    title = f"{_FILE}, for Spring Boot 3 (spring-boot-starter-web)."
-    run = "Run it with: mvn spring-boot:run"
+    title = f"{_FILE}, for Spring Boot 3."
+    run = "Beside it is the application, with spring-boot-starter-web. Run it with: mvn spring-boot:run"
     path, is_exact = _path(handler)
     return {
         _FILE: comments("//", title, run, *handler.about)
@@ -97,7 +97,9 @@ def _is_direct(handler: Handler) -> bool:
     """Whether Spring would add to a ResponseEntity: `Content-Disposition: inline;filename=f.txt` to all but
     redirects, on a path whose last segment has a dot in it, against reflected file downloads."""
     *_, last = segments(handler)
-    has_dot = any(isinstance(token, Parameter) or "." in token for token in last)
+    has_dot = any(
+        token.kind not in ("int", "uuid") if isinstance(token, Parameter) else "." in token for token in last
+    )
     declared = any(name.lower() == "content-disposition" for name, _ in handler.fields)
     return has_dot and handler.status // 100 != 3 and handler.has_length and not declared
 
@@ -120,9 +122,10 @@ def _method(handler: Handler, checked: bool) -> str:
 
 
 def _direct_method(handler: Handler, checked: bool) -> str:
+    given = "HttpServletRequest request, " if checked else ""
     lines = [
         "    // Not a ResponseEntity: where the path has a dot, Spring adds a Content-Disposition to that.",
-        f"    public void mock({'HttpServletRequest request, ' if checked else ''}HttpServletResponse response)",
+        f"    public void mock({given}HttpServletResponse response)",
         "            throws IOException {",
     ]
     if checked:

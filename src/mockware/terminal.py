@@ -36,9 +36,13 @@ class Terminal:
         """One line, made of texts and styled texts."""
         self._stream.write("".join(map(self._shown, parts)) + "\n")
 
-    def block(self, text: str, *, indent: str = "", style: Style | None = None) -> None:
-        """The lines of `text`, each escaped by itself."""
+    def block(
+        self, text: str, *, indent: str = "", style: Style | None = None, keep_tabs: bool = False
+    ) -> None:
+        """The lines of `text`, each escaped by itself; a tab is four blanks, or kept if it indents code."""
         for line in text.split("\n"):
+            if keep_tabs and line.startswith("\t"):
+                self._stream.write("\t" * (len(line) - len(line := line.lstrip("\t"))))
             shown = line.replace("\t", "    ")
             if not shown:
                 self.line()
