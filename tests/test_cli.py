@@ -118,7 +118,11 @@ def test_the_help_of_each_command_is_enough_to_use_it(command: str, capsys: Capt
 @pytest.mark.parametrize(
     ("arguments", "message", "command"),
     [
-        (["chek"], "'chek' is no command; did you mean `check`? Allowed: demo, run, proxy, serve, check,", ""),
+        (
+            ["chek"],
+            "'chek' is no command; did you mean `check`? Allowed: demo, run, proxy, serve, check,",
+            "",
+        ),
         (["--verison"], "'--verison' is no option; did you mean `--version`?", ""),
         (["\x1b[31m"], "'\\x1b[31m' is no command; allowed: demo,", ""),
         (["check"], "the following arguments are required: FILE", "check"),
