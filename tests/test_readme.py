@@ -17,7 +17,8 @@ from fastapi import FastAPI
 from flask import Flask
 from starlette.applications import Starlette
 from tests.by_hand import Sent, over_asgi, over_wsgi
-from tests.commands import PATIENCE_S, environ
+from tests.commands import PATIENCE_S, environ, serving
+from tests.upstreams import Upstream
 
 import mockware
 
@@ -31,12 +32,12 @@ def blocks(language: str) -> list[str]:
 
 CONSOLE, RULES = blocks("console")[0], blocks("toml")[0]
 FIRST_APP, WRAPPINGS = blocks("python")
-DEMO_COMMAND, TEST_COMMAND = blocks("sh")
+DEMO_COMMAND, TEST_COMMAND, HOSTING = blocks("sh")
 
 
 def test_these_are_all_the_blocks_that_there_are() -> None:
     languages = re.findall(r"^```(\S+)$", README, re.MULTILINE)
-    assert languages == ["console", "python", "sh", "sh", "python", "toml"]
+    assert languages == ["console", "python", "sh", "sh", "python", "sh", "toml"]
 
 
 @pytest.fixture
@@ -209,3 +210,22 @@ def test_replies_come_in_turn_and_a_patch_changes_what_the_app_says(on: Path) ->
     changed = over_asgi(app, Sent("GET", "/users/7"))
     assert (changed.status, changed.one("x-plan")) == (203, "trial")
     assert json.loads(changed.body) == {"name": "7", "plan": "trial"}
+
+
+PROXY_LINE, SERVE_LINE = HOSTING.strip().splitlines()
+
+
+def test_mocks_stand_in_front_of_a_service_or_of_none_by_the_lines_that_it_shows(on: Path) -> None:
+    _, command, url, *arguments = PROXY_LINE.split()
+    with Upstream() as upstream:
+        assert re.fullmatch(r"http://127\.0\.0\.1:[0-9]+", url)
+        with serving(upstream.url, *arguments, cwd=on, command=command) as (_, address):
+            assert httpx.post(f"{address}/reports").status_code == 202
+            assert httpx.get(f"{address}/else").json()["line"] == "GET /else HTTP/1.1"
+    _, command, *arguments = SERVE_LINE.split()
+    with serving(*arguments, cwd=on, command=command) as (_, address):
+        assert httpx.post(f"{address}/reports").status_code == 202
+        assert httpx.get(f"{address}/status/202").content == b'{"status": "accepted", "task_id": "abc-123"}'
+        assert (
+            "Accepted" in httpx.get(f"{address}/status-reference/202", headers={"Accept": "text/html"}).text
+        )
