@@ -960,6 +960,24 @@ def test_a_held_iterable_is_closed_once_though_nobody_asks_for_its_pieces(pieces
     assert list(ours) == []
 
 
+def test_an_error_page_without_a_body_ends_as_it_is() -> None:
+    def pieces(start_response: Any) -> Iterator[bytes]:
+        try:
+            raise AppError
+        except AppError:
+            start_response("500 Oh", [HTML], sys.exc_info())
+        yield from ()
+
+    def app(environ: Environ, start_response: Any) -> Any:
+        start_response("200 OK", [JSON])
+        return pieces(start_response)
+
+    server = Server()
+    server.serve(app, ADDED)
+    assert server.started is not None
+    assert (server.started[0], server.body) == ("500 Oh", b"")
+
+
 def test_an_app_that_fails_while_it_is_held_is_closed_before_its_error_is_told() -> None:
     chunks = Chunks([ValueError("the app's own")])
     server = Server()

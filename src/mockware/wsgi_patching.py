@@ -194,7 +194,8 @@ class _PatchedChunks:
         returns, and would send a 200 without any. The server waits for that piece in either case.
         """
         try:
-            self._first = next(self._pieces)
+            # None: the app has started again meanwhile, and has sent nothing behind that.
+            self._first = next(self._pieces, None)
         except BaseException:
             self.close()  # the server never gets to see what it would have to close
             raise
