@@ -120,6 +120,7 @@ def test_what_cannot_be_made_is_a_500_that_names_the_rule_and_shows_no_traceback
     assert fields(response)["content-type"] == "application/problem+json"
     assert fields(response)["x-mock-rule"] == "the-rule"
     problem = json.loads(response.body)
+    assert "of rule 'the-rule': " in problem["detail"]
     assert says in problem["detail"]
     assert "Traceback" not in problem["detail"]
     assert "0x" not in problem["detail"]
