@@ -32,6 +32,7 @@ MOUNT = "/mount"
 PIECE = b"0123456789abcdef" * 4096  # 64 KiB
 FLOOD_MIB = 96  # more than the kernel's socket buffers and any server's own limit hold together
 FILE = Path(__file__)
+DOCUMENT = b'{"a": 1, "b": 2}'
 LONG = "".join(f"{number:07}\n" for number in range(12_500)) + "!"  # of an odd length, no two parts alike
 CAP_S = 1.0  # how long a stall is silent under `faults`
 DRIP_S = 0.5
@@ -53,6 +54,8 @@ def answer(method: str, root: str, path: str, body: bytes) -> tuple[int, Fields,
         case "/echo" | "/when":
             told = {"method": method, "length": len(body), "sha256": hashlib.sha256(body).hexdigest()}
             return 200, [("Content-Type", "application/json")], json.dumps(told).encode()
+        case "/document":
+            return 200, [("Content-Type", "application/json"), ("ETag", '"1"')], DOCUMENT
         case "/where":
             return 200, TEXT, json.dumps([root, path]).encode()
         case "/empty":
@@ -104,9 +107,14 @@ async def _http(scope: Scope, receive: Receive, send: Send) -> None:
     match path:
         case "/nothing":
             return
-        case "/stream":
+        case "/stream" | "/stream-changed":
             await start(200, TEXT)
             for piece in (b"one\n", b"two\n", b"three\n"):
+                await say(piece, more=True)
+            await say(b"")
+        case "/document-in-pieces":
+            await start(200, [("Content-Type", "application/json"), ("ETag", '"1"')])
+            for piece in (DOCUMENT[:5], DOCUMENT[5:]):
                 await say(piece, more=True)
             await say(b"")
         case "/file":
@@ -149,9 +157,12 @@ def wsgi(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     match path:
         case "/nothing":
             raise ConnectionResetError(errno.ECONNRESET, "nothing")
-        case "/stream":
+        case "/stream" | "/stream-changed":
             start_response("200 OK", TEXT)
             return iter([b"one\n", b"two\n", b"three\n"])
+        case "/document-in-pieces":
+            start_response("200 OK", [("Content-Type", "application/json"), ("ETag", '"1"')])
+            return iter([DOCUMENT[:5], DOCUMENT[5:]])
         case "/write":
             write = start_response("200 OK", [*TEXT, ("Content-Length", "8")])
             write(b"one\n")
@@ -199,6 +210,8 @@ def _pieces(environ: Environ, *, tells: bool) -> Iterator[bytes]:
 
 # ---- under mockware
 
+PATCH = {"status": 418, "headers": {"X-App": "patched"}, "json": {"b": None, "c": "three"}}
+
 
 def rules() -> list[Any]:
     from mockware import Rule
@@ -211,6 +224,9 @@ def rules() -> list[Any]:
         Rule("POST /when", name="when", when={"json": {"kind": "mock"}}),
         Rule("/down", name="down", status=503),
         Rule("/ws/refused", name="refused", status=401),
+        Rule("/document", name="document", patch=PATCH),
+        Rule("/document-in-pieces", name="pieces", patch=PATCH),
+        Rule("/stream-changed", name="stream", patch={"status": 418, "headers": {"X-App": "patched"}}),
     ]
 
 

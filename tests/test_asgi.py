@@ -777,6 +777,33 @@ async def test_a_rule_delays_the_app(scope: Scope) -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("action", [{"passthrough": True}, {"patch": {"status": 503}}], ids=["app", "patch"])
+async def test_a_response_starts_late_and_then_goes_on_as_the_app_sends_it(action: dict[str, Any]) -> None:
+    client, order = Client(), list[str]()
+    began = started = 0.0
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal began
+        began = time.monotonic()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for body in (b"a", b"b"):
+            order.append("app")
+            await send({"type": "http.response.body", "body": body, "more_body": body == b"a"})
+
+    async def send(event: Message) -> None:
+        nonlocal started
+        started = started or time.monotonic()
+        order.append(event["type"].rpartition(".")[2])
+
+    rules = [Rule("/after", delay_after="20ms", **action)]
+    wrapped = ASGIMockMiddleware(app, rules=rules, enabled=True, environ={})
+    with anyio.fail_after(PATIENCE_S):
+        await wrapped(scope_of(Sent(target="/after")), client.receive, send)
+    assert started - began >= 0.02
+    assert order == ["start", "app", "body", "app", "body"]
+
+
+@pytest.mark.anyio
 async def test_a_client_that_leaves_during_a_delay_ends_it_and_gets_nothing() -> None:
     client = Client(piece(b"x"))
     with anyio.fail_after(PATIENCE_S):

@@ -804,6 +804,22 @@ def test_a_store_that_is_mended_is_back_without_any_request(make: Make, lines: L
     assert lines.none_left()
 
 
+def test_a_store_that_is_back_is_asked_what_requests_ask_and_nothing_else(
+    make: Make, lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crew, "RETRY_S", 0.0)  # whoever still probed would do so between any two questions
+    primary = Primary()
+    store = make(primary)
+    primary.error = StoreError("down")
+    store.count(ONE)
+    primary.error = None
+    for _ in ("away", "back"):
+        lines.next()
+    mark = len(primary.calls)
+    assert befores(store, ONE, 200) == list(range(200))
+    assert primary.calls[mark:] == ["one"] * 200
+
+
 def test_a_probe_connects_anew_and_counts_for_a_full_store_answers_pings(
     make: Make, lines: Lines, soon: None
 ) -> None:

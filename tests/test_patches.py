@@ -938,11 +938,76 @@ def test_an_iterable_is_closed_once(pieces: list[Any]) -> None:
             Server().serve(giving(chunks), patch)
         assert chunks.closed == 1
         chunks = Chunks(pieces)
-        ours = wsgi(giving(chunks), ADDED)(environ_of(Sent()), Server().start_response)
+        ours = wsgi(giving(chunks), a_patch(status=204))(environ_of(Sent()), Server().start_response)
         ours.close()
         ours.close()
         assert (chunks.asked, chunks.closed) == (0, 1)
         assert list(ours) == []
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [[BODY], [b"x" * MIB, b"x", b"x"], [b"not JSON"], [], [b"a", ValueError("the app's own")]],
+    ids=["changed", "longer", "not JSON", "nothing", "broken"],
+)
+def test_a_held_iterable_is_closed_once_though_nobody_asks_for_its_pieces(pieces: list[Any]) -> None:
+    chunks = Chunks(pieces)
+    ours = wsgi(giving(chunks), ADDED)(environ_of(Sent()), Server().start_response)
+    assert chunks.closed == 0
+    ours.close()
+    ours.close()
+    assert chunks.closed == 1
+    assert list(ours) == []
+
+
+def test_an_error_page_without_a_body_ends_as_it_is() -> None:
+    def pieces(start_response: Any) -> Iterator[bytes]:
+        try:
+            raise AppError
+        except AppError:
+            start_response("500 Oh", [HTML], sys.exc_info())
+        yield from ()
+
+    def app(environ: Environ, start_response: Any) -> Any:
+        start_response("200 OK", [JSON])
+        return pieces(start_response)
+
+    server = Server()
+    server.serve(app, ADDED)
+    assert server.started is not None
+    assert (server.started[0], server.body) == ("500 Oh", b"")
+
+
+def test_an_app_that_fails_while_it_is_held_is_closed_before_its_error_is_told() -> None:
+    chunks = Chunks([ValueError("the app's own")])
+    server = Server()
+    with pytest.raises(ValueError, match="the app's own"):
+        wsgi(giving(chunks), ADDED)(environ_of(Sent()), server.start_response)
+    assert (chunks.asked, chunks.closed, server.started) == (1, 1, None)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "body"),
+    [
+        ([BODY], CHANGED),
+        ([BODY[:3], BODY[3:]], CHANGED),
+        ([b"x" * MIB, b"x"], b"x" * MIB + b"x"),
+        ([b"not JSON"], b"not JSON"),
+        ([], b""),
+    ],
+    ids=["changed", "in pieces", "longer", "not JSON", "nothing"],
+)
+def test_a_start_that_an_app_made_in_its_call_is_made_when_the_call_returns(
+    pieces: list[bytes], body: bytes
+) -> None:
+    """granian reads status and fields then, though PEP 3333 lets them wait for the first piece."""
+    server = Server()
+    patch = a_patch(status=503, json=ADDING)
+    ours = wsgi(giving(iter(pieces)), patch)(environ_of(Sent()), server.start_response)
+    assert server.started is not None
+    assert server.started[0] == "503 Service Unavailable"
+    assert server.sent == []
+    assert b"".join(ours) == body
 
 
 def test_a_server_that_stops_in_the_middle_closes_the_app() -> None:

@@ -404,7 +404,7 @@ def test_templates_speak_of_the_poll_of_what_was_accepted_and_of_the_task(world:
 
 def test_a_template_without_what_it_speaks_of_is_a_500_that_names_the_rule(world: World) -> None:
     at = world.serve(duration="0s", result={"json": {"n": "{{ accepted.json.n }}"}}).accept(body=b"no json")
-    problem(world.get(at), 500, "the template in `body` of this rule")
+    problem(world.get(at), 500, "the template in `body` of rule '")
     lost = World(world.interface).serve(duration="0s", result={"json": "{{ accepted.headers.x }}"})
     problem(lost.get(at), 500, "MOCKWARE_STORE names the store")
 

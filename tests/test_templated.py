@@ -120,10 +120,27 @@ def test_what_cannot_be_made_is_a_500_that_names_the_rule_and_shows_no_traceback
     assert fields(response)["content-type"] == "application/problem+json"
     assert fields(response)["x-mock-rule"] == "the-rule"
     problem = json.loads(response.body)
+    assert "of rule 'the-rule': " in problem["detail"]
     assert says in problem["detail"]
     assert "Traceback" not in problem["detail"]
     assert "0x" not in problem["detail"]
     assert len(problem["detail"]) < 400
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        ["{{ request.query.q }}"] * 3,  # each letter is an escape of six bytes
+        {"fixed": "y" * 1_000_000, "q": "{{ request.query.q }}"},
+        {"y" * 1_000_000: "{{ request.query.q }}"},
+        [*[1] * 340_000, "{{ request.query.q }}"],
+    ],
+    ids=["escapes", "a fixed text", "a key", "many members"],
+)
+def test_json_is_bounded_as_it_is_encoded_with_all_that_was_there_before(body: Any) -> None:
+    few, many = (rendered(json=body, query="q=" + "%C3%A9" * letters) for letters in (1, 60_000))
+    assert (few.status, many.status) == (202, 500)
+    assert str(MAX_OUTPUT_BYTES) in json.loads(many.body)["detail"]
 
 
 def test_markup_is_escaped_and_plain_text_is_not() -> None:

@@ -614,6 +614,31 @@ def test_a_rule_delays_the_app(sleeps: list[float]) -> None:
     assert app.arguments[0] is environ
 
 
+@pytest.mark.parametrize("action", [{"passthrough": True}, {"patch": {"status": 503}}], ids=["app", "patch"])
+def test_a_response_starts_late_once_and_its_iterable_is_the_apps_own(
+    action: dict[str, Any], sleeps: list[float]
+) -> None:
+    chunks = iter([b"a", b"b"])
+    seen: list[Any] = []
+
+    def app(environ: Environ, start_response: Any) -> Iterable[bytes]:
+        seen.append(list(sleeps))
+        start_response("200 OK", [])
+        try:
+            raise ValueError
+        except ValueError:
+            start_response("500 Oh", [], sys.exc_info())
+        return chunks
+
+    def start_response(status: str, headers: Any, exc_info: Any = None) -> Any:
+        seen.append(list(sleeps))
+
+    rules = [Rule("/after", delay_after="20s", **action)]
+    wrapped = WSGIMockMiddleware(app, rules=rules, enabled=True, environ={})
+    assert wrapped(environ_of(Sent(target="/after")), start_response) is chunks
+    assert seen == [[], [20.0], [20.0]]
+
+
 def test_a_trigger_replaces_the_delay_of_a_rule(sleeps: list[float]) -> None:
     app = mocked(unreachable)
     assert over_wsgi(app, Sent(target="/late", headers=[("X-Mock-Delay", "1s")])).status == 503

@@ -120,7 +120,7 @@ class TemplatedReply:
                     raise ValueError(f"it makes more than {MAX_OUTPUT_BYTES} bytes")
         except (TemplateError, ValueError) as error:
             logger.warning("the template in `%s` of rule %a has failed: %.200s", place, self._rule, error)
-            raise TemplateError(f"the template in `{place}` of this rule: {error}") from None
+            raise TemplateError(f"the template in `{place}` of rule {self._rule!a:.100}: {error}") from None
         return headers, content
 
 

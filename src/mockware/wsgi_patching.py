@@ -1,7 +1,8 @@
 """The WSGI side of a patch: the app's start and its chunks on their way out, held back if they change.
 
 Law: the app's own iterable is handed back where nothing of its body has to be looked at, and closed once
-wherever it is not (PEP 3333). What becomes of a start and of a body is decided in `patches.py`.
+wherever it is not (PEP 3333). What an app starts in its call, the server has got when ours returns. What
+becomes of a start and of a body is decided in `patches.py`.
 """
 
 from __future__ import annotations
@@ -38,7 +39,10 @@ def patch_wsgi(
         raise
     if patched.began and not patched.drops:
         return chunks
-    return _PatchedChunks(patched, chunks)
+    ours = _PatchedChunks(patched, chunks)
+    if patched.holds:
+        ours.begin()
+    return ours
 
 
 class _PatchedStart:
@@ -159,6 +163,11 @@ class _PatchedStart:
         return body
 
     @property
+    def holds(self) -> bool:
+        """Whether a start is held."""
+        return self._held is not None
+
+    @property
     def has_body(self) -> bool:
         """Whether some of a body is held."""
         return self._held is not None and bool(self._body)
@@ -167,25 +176,41 @@ class _PatchedStart:
 class _PatchedChunks:
     """The iterable for the server, where the body is held back or left out, or nothing is started yet.
 
-    Each piece is asked of the app when the server asks: an app may be a generator, which starts its response
-    only then.
+    Each piece is asked of the app when the server asks, save those that a held start waits for: an app may be
+    a generator, which starts its response only then.
     """
 
-    __slots__ = ("_chunks", "_pieces")
+    __slots__ = ("_chunks", "_first", "_pieces")
 
     def __init__(self, patched: _PatchedStart, chunks: Iterable[bytes]) -> None:
         self._chunks = chunks
+        self._first: bytes | None = None
         self._pieces = _pieces(patched, chunks)
+
+    def begin(self) -> None:
+        """Asks the app for as much as it takes to let go of the start that is held.
+
+        PEP 3333 lets a start wait for the first piece, but granian reads status and fields when the call
+        returns, and would send a 200 without any. The server waits for that piece in either case.
+        """
+        try:
+            # None: the app has started again meanwhile, and has sent nothing behind that.
+            self._first = next(self._pieces, None)
+        except BaseException:
+            self.close()  # the server never gets to see what it would have to close
+            raise
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
-        return next(self._pieces)
+        first, self._first = self._first, None
+        return next(self._pieces) if first is None else first
 
     def close(self) -> None:
         """Closes the app's iterable, once."""
         chunks, self._chunks = self._chunks, ()
+        self._first = None
         self._pieces.close()
         if hasattr(chunks, "close"):
             chunks.close()
