@@ -1,0 +1,224 @@
+"""Servers on one core, the load on another, in rounds in which all take turns.
+
+Law: a server's turn is one burst of wrk: 64 connections that are kept, the next request when the answer
+is there. wrk, because it is the one client here that asks more than nginx can answer (at about 5 microseconds
+a request, against nginx' 7), and is Debian's. What was looked at: it speaks HTTP/1.1 without a `Connection`
+field, keeps connections until the server closes one and then opens it again; of the answers it counts only
+those of 400 and more as wrong, so that each server has to give the right answer, status and body, before
+every burst and after the last. Between bursts, whatever a server is still busy with is waited for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import random
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+from .. import serving
+from ..load import Burst, run_wrk
+from . import stubs
+from .table import SERVERS, UPSTREAM, Place, Server, path_for
+from .versions import Cache, NotInstalledError, program
+
+CONNECTIONS = 64
+# Ten thousand routes take Flask half a minute on a busy machine.
+_START_S = 180.0
+_SETTLE_S, _IDLE = 15.0, 0.05
+
+
+class Case(NamedTuple):
+    """A server with so many stubs."""
+
+    name: str
+    count: int
+
+    @property
+    def server(self) -> Server:
+        return SERVERS[self.name]
+
+    @property
+    def title(self) -> str:
+        return f"{self.server.title}, {self.count:,}" if self.server.many else self.server.title
+
+
+class Plan(NamedTuple):
+    rounds: int
+    burst_s: int
+    warm_up_s: int
+    cores: tuple[int, int]
+
+
+class Result(NamedTuple):
+    """Of one case: its bursts in the order of the rounds."""
+
+    bursts: Sequence[Burst]
+    keeps_connections: bool
+    memory_mib: float
+
+    @property
+    def cpu_us(self) -> float:
+        return median(burst.sample.cpu_us for burst in self.bursts)
+
+    @property
+    def per_s(self) -> float:
+        return median(burst.sample.per_s for burst in self.bursts)
+
+    @property
+    def client_us(self) -> float:
+        return median(burst.client_us for burst in self.bursts)
+
+    @property
+    def failed(self) -> int:
+        return sum(burst.failed for burst in self.bursts)
+
+    def times(self, other: Result) -> float:
+        """How many times as much CPU time as the other a request takes, in the median of the rounds."""
+        pairs = zip(self.bursts, other.bursts, strict=True)
+        return median(own.sample.cpu_us / its.sample.cpu_us for own, its in pairs)
+
+
+class Running(NamedTuple):
+    server: serving.Server
+    keeps_connections: bool
+
+
+def measure(
+    cases: Sequence[Case], plan: Plan, cache: Cache, folder: Path
+) -> tuple[dict[Case, Result], dict[Case, str]]:
+    """The results, and why others have none."""
+    failures: dict[Case, str] = {}
+    with contextlib.ExitStack() as stack:
+        running = _all_running(cases, plan, cache, folder, stack, failures)
+        wrk = ["taskset", "-c", str(plan.cores[1]), program("wrk")]
+
+        def burst(case: Case, seconds: int) -> Burst:
+            server = running[case].server
+            found = run_wrk(wrk, server, path_for(*case), connections=CONNECTIONS, seconds=seconds)
+            _settle(server)
+            return found
+
+        bursts: dict[Case, list[Burst]] = {case: [] for case in running}
+        for turn in range(plan.rounds + 1):
+            _say(f"round {turn} of {plan.rounds}" if turn else "warm-up")
+            for case in random.sample(list(running), len(running)):
+                try:
+                    _check(case, running[case].server.port)
+                    found = burst(case, plan.burst_s if turn else plan.warm_up_s)
+                    if turn:
+                        bursts[case].append(found)
+                except (RuntimeError, OSError) as error:
+                    failures[case] = f"in round {turn}: {error}"
+                    del running[case]
+        for case, (server, _) in running.items():
+            _check(case, server.port)
+        return {
+            case: Result(bursts[case], keeps, _memory_mib(server.process))
+            for case, (server, keeps) in running.items()
+        }, failures
+
+
+def _all_running(
+    cases: Sequence[Case],
+    plan: Plan,
+    cache: Cache,
+    folder: Path,
+    stack: contextlib.ExitStack,
+    failures: dict[Case, str],
+) -> dict[Case, Running]:
+    upstream = 0
+    if any(case.server.proxy and case.name != UPSTREAM for case in cases):
+        # It stands beside the load, so that the proxy has its core to itself.
+        case = Case(UPSTREAM, 1)
+        upstream = stack.enter_context(
+            _run(case, plan.cores[1], 0, cache, _made(folder, "behind"))
+        ).server.port
+    running = {}
+    for number, case in enumerate(cases):
+        _say(f"starting {case.title}")
+        try:
+            place = _made(folder, f"{number}")
+            running[case] = stack.enter_context(_run(case, plan.cores[0], upstream, cache, place))
+        except (NotInstalledError, RuntimeError, OSError) as error:
+            failures[case] = str(error)
+    return running
+
+
+def _made(folder: Path, name: str) -> Path:
+    (folder / name).mkdir()
+    return folder / name
+
+
+@contextlib.contextmanager
+def _run(case: Case, core: int, upstream: int, cache: Cache, folder: Path) -> Iterator[Running]:
+    place = Place(folder, serving.free_port(), case.count, upstream, cache)
+    start = case.server.start(place)
+    last: list[str] = []
+    keeps: list[bool] = []
+
+    def ready() -> bool:
+        try:
+            keeps[:] = [_check(case, place.port)]
+        except (RuntimeError, OSError, http.client.HTTPException) as error:
+            last[:] = [str(error)]
+            return False
+        return True
+
+    command = ["taskset", "-c", str(core), *start.command]
+    try:
+        # Whatever of ours the shell has set is not for these.
+        with serving.started(
+            case.title, command, place.port, ready=ready, environ=start.environ, start_s=_START_S
+        ) as server:
+            yield Running(server, *keeps)
+    except RuntimeError as error:
+        raise RuntimeError(f"{error}\n{''.join(last)}") from None
+
+
+def _check(case: Case, port: int) -> bool:
+    """Whether the server keeps the connection. Raises RuntimeError if the answer is not the right one."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    with contextlib.closing(connection):
+        connection.request("GET", path_for(*case))
+        response = connection.getresponse()
+        body = response.read()
+        if response.status != stubs.STATUS or not _right(case, body):
+            raise RuntimeError(f"{case.title} answers {response.status} {body[:200]!r}")
+        return not response.will_close
+
+
+def _right(case: Case, body: bytes) -> bool:
+    if case.server.empty:
+        return body == b""
+    try:
+        found: object = json.loads(body)
+    except ValueError:
+        return False
+    return found == stubs.ANSWER
+
+
+def _settle(server: serving.Server) -> None:
+    """Waits until the server has done what the client did not wait for."""
+    deadline = time.monotonic() + _SETTLE_S
+    while time.monotonic() < deadline:
+        begin, cpu = time.monotonic_ns(), serving.cpu_ns(server.process)
+        time.sleep(0.05)
+        if serving.cpu_ns(server.process) - cpu < _IDLE * (time.monotonic_ns() - begin):
+            return
+
+
+def _memory_mib(process: int) -> float:
+    """Resident memory of a process with its children."""
+    lines = dict(line.split(":", 1) for line in Path(f"/proc/{process}/status").read_text().splitlines())
+    own = int(lines["VmRSS"].split()[0]) / 1024
+    return own + sum(map(_memory_mib, serving.children(process)))
+
+
+def _say(text: str) -> None:
+    print(f"{text} ...", file=sys.stderr, flush=True)
