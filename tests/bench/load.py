@@ -85,7 +85,7 @@ def _wrk(wrk: str, server: Server, request: bytes) -> Sample:
 class Burst(NamedTuple):
     """What wrk saw of a server; `failed`: answers of 400 and more, and connections that broke."""
 
-    count: int
+    answered: int
     failed: int
     sample: Sample
     client_us: float

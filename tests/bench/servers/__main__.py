@@ -25,7 +25,7 @@ def main() -> int:
     plan = Plan(
         rounds=options.rounds or (1 if options.quick else 7),
         burst_s=1 if options.quick else options.seconds,
-        warm_up_s=1 if options.quick else 8,
+        warm_up=not options.quick,
         cores=_cores(),
     )
     report = Report()
@@ -54,8 +54,8 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench.servers",
         description="mockware beside other mock servers, frameworks and proxies, in one run on two cores. "
-        "Installs the others, at fixed versions, into the cache folder when it is first run; needs wrk, nginx, "
-        "Node.js, Java and Maven from Debian for those that are asked for.",
+        "The others are installed into the cache folder, at fixed versions, when they are first run; those "
+        "that are asked for need wrk, nginx, Node.js, Java and Maven from Debian.",
         epilog=f"NAME is one of: {', '.join(SERVERS)}.",
     )
     parser.add_argument("--quick", action="store_true", help="one round of a second, one stub: does it run?")

@@ -1,8 +1,8 @@
 """The Python apps of the comparison, by name: `tests.bench.servers.apps:NAME`.
 
-Law: all answer 202 with the same JSON, as the shortest idiomatic code of each does; how many routes there are,
-and where mockware's rules are, is in the environment. Each is made only when it is asked for, so that a bare
-app's process has no framework in it.
+Law: all answer 202 with the same JSON, as the shortest idiomatic code of each does; how many routes there
+are, and where mockware's rules are, is in the environment. Each is made only when it is asked for, so that a
+bare app's process has no framework in it.
 """
 
 from __future__ import annotations

@@ -46,22 +46,25 @@ _STYLE = """
 
 
 class _Bar(NamedTuple):
+    """`values`: one for each panel, None where there is none, which `without` explains."""
+
     label: str
     ours: bool
-    # One for each panel; None where there is nothing to show.
     values: Sequence[float | None]
+    without: str = "not measured"
 
 
 def draw(results: Results) -> str:
     """The picture; servers or proxies that were not measured are left out of it."""
-    servers = _servers(results)
+    counts = [count for count in (FEW, MANY) if any(case.stubs == count for case in results)]
+    servers = _servers(results, counts)
     proxies = _proxies(results)
     parts: list[str] = []
     y = 0
     if servers:
         y = _section(
             parts, y, "Requests per CPU second", "A raw ASGI app on uvicorn is 1.00; longer is better.",
-            [f"{FEW} stub or rule", f"{MANY:,} stubs or rules"], servers, marked=1.0,
+            [_panel(count) for count in counts], servers, marked=1.0,
         )  # fmt: skip
     if proxies:
         y = _section(
@@ -72,8 +75,8 @@ def draw(results: Results) -> str:
     title = "mockware beside other mock servers, frameworks and proxies"
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}" '
-            f'viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{title}">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}"',
+            f'  width="{_WIDTH}" height="{height}" role="img" aria-label="{title}">',
             f"<title>{title}</title>",
             f"<style>{_STYLE}</style>",
             f'<rect class="ground" x="0.5" y="0.5" width="{_WIDTH - 1}" height="{height - 1}" rx="8"/>',
@@ -83,7 +86,7 @@ def draw(results: Results) -> str:
     )
 
 
-def _servers(results: Results) -> list[_Bar]:
+def _servers(results: Results, counts: Sequence[int]) -> list[_Bar]:
     unit = results.get(Case(UNIT, 1))
     if unit is None:
         return []
@@ -91,11 +94,16 @@ def _servers(results: Results) -> list[_Bar]:
     for name, server in SERVERS.items():
         if server.proxy:
             continue
-        found = [results.get(Case(name, count)) for count in (FEW, MANY)]
+        found = [results.get(Case(name, count)) for count in counts]
         values = [None if one is None else 1 / one.times(unit) for one in found]
         if any(value is not None for value in values):
-            bars.append(_Bar(server.title, server.ours, values))
+            without = "not measured" if server.many else "has none to vary"
+            bars.append(_Bar(server.title, server.ours, values, without))
     return sorted(bars, key=lambda bar: -(bar.values[0] or 0))
+
+
+def _panel(count: int) -> str:
+    return f"{count:,} rule or stub" if count == 1 else f"{count:,} rules or stubs"
 
 
 def _proxies(results: Results) -> list[_Bar]:
@@ -137,7 +145,7 @@ def _section(
         parts.append(_text(f"label {kind}", _MARGIN + _LABELS - 10, base, bar.label, "end"))
         for left, value in zip(lefts, bar.values, strict=True):
             if value is None:
-                parts.append(_text("note", left + 6, base, "does not apply"))
+                parts.append(_text("note", left + 6, base, bar.without))
                 continue
             parts.append(
                 f'<rect class="{kind}" x="{left:.1f}" y="{y + (_ROW - _BAR) / 2:.1f}" '

@@ -1,7 +1,7 @@
 """The tables of a run, and the goals: what mockware's own servers have to be beside the others.
 
-Law: rates are of CPU time, in the unit of a raw ASGI app on uvicorn; every ratio is the median of those of the
-rounds. A goal whose servers were not both measured is not judged, and says so.
+Law: rates are of CPU time, in the unit of a raw ASGI app on uvicorn; every ratio is the median of those of
+the rounds. A goal whose servers were not both measured is not judged, and says so.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Results = Mapping[Case, Result]
 IN_UNITS, OF_WIREMOCK, OF_MOCKSERVER = 1.3, 4.0, 3.0
 MANY_OF_ONE, OF_HTTP_PROXY = 1.1, 1.6
 FEW, MANY = 1, 10_000
-_FAST = ("mockware-serve", "mockware-granian")
+_FAST = ("mockware-serve", "mockware-status", "mockware-granian")
 # From here on wrk is as busy as its core allows, and the rate is as much its own as the server's.
 _CLIENT_BUSY = 0.9
 
@@ -47,7 +47,7 @@ def goals() -> list[Goal]:
             )
         ]
     for name, server in SERVERS.items():
-        if server.ours:
+        if server.ours and server.many:
             what = f"{server.title}: cost with {MANY:,} rules, of one"
             found.append(Goal(what, Case(name, MANY), Case(name, FEW), at_most=MANY_OF_ONE))
     what = f"mockware proxy: cost, of {SERVERS[PROXY_UNIT].title}"
@@ -63,12 +63,13 @@ def tables(report: Report, results: Results) -> None:
         columns = "server | stubs | CPU us | requests/s | failed | memory, MiB | kept | x uvicorn"
         report.table(f"Servers ({how})", columns, _rows(servers, results.get(Case(UNIT, 1))))
     if proxies:
-        columns = "proxy | rules | CPU us | requests/s | failed | memory, MiB | kept | cost, x http-proxy"
+        columns = "proxy | rules | CPU us | requests/s | failed | memory, MiB | kept | x http-proxy"
         rows = _rows(proxies, results.get(Case(PROXY_UNIT, 1)), cost=True)
         report.table(f"Reverse proxies before nginx ({how})", columns, rows)
     report.note(
-        "CPU us: user and system time of all processes of the server for a request, and requests/s: the medians"
-        " of the rounds.\nx uvicorn: requests per CPU second, where the raw ASGI app on uvicorn is 1.\n"
+        "CPU us: user and system time of all processes of the server for a request, and requests/s: the"
+        " medians of the rounds.\nx uvicorn: requests per CPU second, where the raw ASGI app on uvicorn is 1.\n"
+        "x http-proxy: CPU time for a request, where npm's http-proxy is 1.\n"
         "failed: answers of 400 and more, and broken connections. kept: the server keeps connections.\n"
         "~: the load was as busy as its core allows, and the server could have done more."
     )
@@ -76,7 +77,7 @@ def tables(report: Report, results: Results) -> None:
 
 def _rows(shown: Results, unit: Result | None, *, cost: bool = False) -> list[list[str]]:
     rows = []
-    for (name, count), result in shown.items():
+    for (name, number), result in shown.items():
         server = SERVERS[name]
         busy = "~" * (result.client_us * result.per_s / 1e6 > _CLIENT_BUSY)
         ratio = "-"
@@ -84,7 +85,7 @@ def _rows(shown: Results, unit: Result | None, *, cost: bool = False) -> list[li
             ratio = f"{result.times(unit) if cost else 1 / result.times(unit):.3f}"
         rows.append(
             [
-                *(server.title, f"{count:,}" if server.many else "-"),
+                *(server.title, f"{number:,}" if server.many else "-"),
                 *(f"{result.cpu_us:.1f}", f"{busy}{result.per_s:.0f}", str(result.failed)),
                 *(f"{result.memory_mib:.0f}", "yes" if result.keeps_connections else "NO", ratio),
             ]

@@ -16,7 +16,7 @@ import json
 import random
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -31,13 +31,16 @@ CONNECTIONS = 64
 # Ten thousand routes take Flask half a minute on a busy machine.
 _START_S = 180.0
 _SETTLE_S, _IDLE = 15.0, 0.05
+# What just-in-time compilers have had enough of. In requests and in the server's own time, not the clock's,
+# which on a busy machine says little; a server with many stubs may not come to so many requests.
+_WARM_REQUESTS, _WARM_CPU_S = 40_000, 20.0
 
 
 class Case(NamedTuple):
     """A server with so many stubs."""
 
     name: str
-    count: int
+    stubs: int
 
     @property
     def server(self) -> Server:
@@ -45,13 +48,13 @@ class Case(NamedTuple):
 
     @property
     def title(self) -> str:
-        return f"{self.server.title}, {self.count:,}" if self.server.many else self.server.title
+        return f"{self.server.title}, {self.stubs:,}" if self.server.many else self.server.title
 
 
 class Plan(NamedTuple):
     rounds: int
     burst_s: int
-    warm_up_s: int
+    warm_up: bool
     cores: tuple[int, int]
 
 
@@ -98,26 +101,39 @@ def measure(
         running = _all_running(cases, plan, cache, folder, stack, failures)
         wrk = ["taskset", "-c", str(plan.cores[1]), program("wrk")]
 
-        def burst(case: Case, seconds: int) -> Burst:
-            server = running[case].server
-            found = run_wrk(wrk, server, path_for(*case), connections=CONNECTIONS, seconds=seconds)
+        def burst(case: Case) -> Burst:
+            _check(case, running[case].server.port)
+            server, path = running[case].server, path_for(*case)
+            found = run_wrk(wrk, server, path, connections=CONNECTIONS, seconds=plan.burst_s)
             _settle(server)
             return found
 
-        bursts: dict[Case, list[Burst]] = {case: [] for case in running}
-        for turn in range(plan.rounds + 1):
-            _say(f"round {turn} of {plan.rounds}" if turn else "warm-up")
+        def in_turn(what: str, turn: Callable[[Case], None]) -> None:
+            _say(what)
             for case in random.sample(list(running), len(running)):
                 try:
-                    _check(case, running[case].server.port)
-                    found = burst(case, plan.burst_s if turn else plan.warm_up_s)
-                    if turn:
-                        bursts[case].append(found)
-                except (RuntimeError, OSError) as error:
-                    failures[case] = f"in round {turn}: {error}"
+                    turn(case)
+                except (RuntimeError, OSError, http.client.HTTPException) as error:
+                    failures[case] = f"{what}: {error}"
                     del running[case]
-        for case, (server, _) in running.items():
-            _check(case, server.port)
+
+        def warm_up(case: Case) -> None:
+            requests, cpu_s = 0, 0.0
+            while requests < _WARM_REQUESTS and cpu_s < _WARM_CPU_S:
+                found = burst(case)
+                requests += found.answered
+                cpu_s += found.answered * found.sample.cpu_us / 1e6
+                if not plan.warm_up:
+                    break
+
+        def last_look(case: Case) -> None:
+            _check(case, running[case].server.port)
+
+        bursts: dict[Case, list[Burst]] = {case: [] for case in running}
+        in_turn("warm-up", warm_up)
+        for number in range(plan.rounds):
+            in_turn(f"round {number + 1} of {plan.rounds}", lambda case: bursts[case].append(burst(case)))
+        in_turn("last look", last_look)
         return {
             case: Result(bursts[case], keeps, _memory_mib(server.process))
             for case, (server, keeps) in running.items()
@@ -157,7 +173,7 @@ def _made(folder: Path, name: str) -> Path:
 
 @contextlib.contextmanager
 def _run(case: Case, core: int, upstream: int, cache: Cache, folder: Path) -> Iterator[Running]:
-    place = Place(folder, serving.free_port(), case.count, upstream, cache)
+    place = Place(folder, serving.free_port(), case.stubs, upstream, cache)
     start = case.server.start(place)
     last: list[str] = []
     keeps: list[bool] = []

@@ -162,7 +162,16 @@ def _upstream(place: Place) -> Start:
 
 def _mockware_proxy(place: Place) -> Start:
     upstream = f"http://127.0.0.1:{place.upstream}"
-    return _python("mockware", "proxy", upstream, "--rules", _rules(place), "--port", str(place.port))
+    return _python(
+        "mockware",
+        "proxy",
+        upstream,
+        "--rules",
+        _rules(place),
+        "--port",
+        str(place.port),
+        "--log-level=warning",
+    )
 
 
 SERVERS: dict[str, Server] = {
@@ -170,7 +179,15 @@ SERVERS: dict[str, Server] = {
     "granian": Server("raw ASGI app, granian", lambda p: _python(*_granian(p, "raw")), many=False),
     "mockware-serve": Server(
         "mockware serve",
-        lambda p: _python("mockware", "serve", "--rules", _rules(p), "--port", str(p.port)),
+        lambda p: _python(
+            "mockware", "serve", "--rules", _rules(p), "--port", str(p.port), "--log-level=warning"
+        ),
+        ours=True,
+    ),
+    "mockware-status": Server(
+        "mockware serve, /status/202",
+        lambda p: _python("mockware", "serve", "--port", str(p.port), "--log-level=warning"),
+        many=False,
         ours=True,
     ),
     "mockware-granian": Server(
@@ -216,7 +233,7 @@ SERVERS: dict[str, Server] = {
 
 def path_for(name: str, count: int) -> str:
     """What a server is asked for; the proxies, for what the upstream has and no rule of theirs matches."""
-    if name == "httpbin":
+    if name in ("httpbin", "mockware-status"):
         return f"/status/{stubs.STATUS}"
     if SERVERS[name].proxy:
         return UPSTREAM_PATH
