@@ -68,7 +68,8 @@ def tables(report: Report, results: Results) -> None:
         report.table(f"Reverse proxies before nginx ({how})", columns, rows)
     report.note(
         "CPU us: user and system time of all processes of the server for a request, and requests/s: the"
-        " medians of the rounds.\nx uvicorn: requests per CPU second, where the raw ASGI app on uvicorn is 1.\n"
+        " medians of the rounds.\n"
+        "x uvicorn: requests per CPU second, where the raw ASGI app on uvicorn is 1.\n"
         "x http-proxy: CPU time for a request, where npm's http-proxy is 1.\n"
         "failed: answers of 400 and more, and broken connections. kept: the server keeps connections.\n"
         "~: the load was as busy as its core allows, and the server could have done more."

@@ -80,6 +80,10 @@ def _on(place: Place) -> dict[str, str]:
     return {"MOCKWARE": "on", "MOCKWARE_FILE": _rules(place)}
 
 
+def _mockware(place: Place, *words: str) -> Start:
+    return _python("mockware", *words, "--port", str(place.port), "--log-level=warning")
+
+
 def _java(*words: str) -> list[str]:
     # Bounded, as several stand beside each other; ten thousand stubs take half of it.
     return [program("java"), "-Xmx2g", *words]
@@ -179,14 +183,12 @@ SERVERS: dict[str, Server] = {
     "granian": Server("raw ASGI app, granian", lambda p: _python(*_granian(p, "raw")), many=False),
     "mockware-serve": Server(
         "mockware serve",
-        lambda p: _python(
-            "mockware", "serve", "--rules", _rules(p), "--port", str(p.port), "--log-level=warning"
-        ),
+        lambda p: _mockware(p, "serve", "--rules", _rules(p)),
         ours=True,
     ),
     "mockware-status": Server(
         "mockware serve, /status/202",
-        lambda p: _python("mockware", "serve", "--port", str(p.port), "--log-level=warning"),
+        lambda p: _mockware(p, "serve"),
         many=False,
         ours=True,
     ),
