@@ -25,7 +25,7 @@ def main() -> int:
     plan = Plan(
         rounds=options.rounds or (1 if options.quick else 7),
         burst_s=1 if options.quick else options.seconds,
-        warm_up=not options.quick,
+        full=not options.quick,
         cores=_cores(),
     )
     report = Report()

@@ -15,7 +15,7 @@ from .judging import FEW, MANY, Results
 from .measuring import Case
 from .table import SERVERS, UNIT
 
-_WIDTH, _MARGIN, _LABELS, _GAP = 880, 24, 188, 28
+_WIDTH, _MARGIN, _LABELS, _GAP = 880, 24, 204, 28
 _ROW, _BAR, _HEAD = 24, 14, 96
 # What the number beside the longest bar needs.
 _NUMBER = 52
@@ -27,6 +27,8 @@ _STYLE = """
   .note { font-size: 12px; fill: #59636e; }
   .panel { font-size: 13px; font-weight: 600; }
   .label, .number { font-size: 12.5px; }
+  .number, .none { paint-order: stroke; stroke: #ffffff; stroke-width: 5px; stroke-linejoin: round; }
+  .none { font-size: 12px; fill: #59636e; }
   .number { font-variant-numeric: tabular-nums; }
   .ours { font-weight: 600; }
   rect.ours { fill: #0969da; }
@@ -36,13 +38,21 @@ _STYLE = """
   @media (prefers-color-scheme: dark) {
     .ground { fill: #0d1117; stroke: #3d444d; }
     text { fill: #f0f6fc; }
-    .note { fill: #9198a1; }
+    .note, .none { fill: #9198a1; }
+    .number, .none { stroke: #0d1117; }
     rect.ours { fill: #4493f8; }
     rect.other { fill: #656c76; }
     line { stroke: #3d444d; }
     .unit { stroke: #9198a1; }
   }
 """
+
+
+_RATE_NOTE = (
+    "A raw ASGI app on uvicorn is 1.00 (dashed); longer is better. "
+    "One worker on one core, the CPU time of all its processes."
+)
+_COST_NOTE = "Microseconds of all its processes; shorter is better. One worker on one core before nginx."
 
 
 class _Bar(NamedTuple):
@@ -63,13 +73,13 @@ def draw(results: Results) -> str:
     y = 0
     if servers:
         y = _section(
-            parts, y, "Requests per CPU second", "A raw ASGI app on uvicorn is 1.00; longer is better.",
+            parts, y, "Requests per CPU second", _RATE_NOTE,
             [_panel(count) for count in counts], servers, marked=1.0,
         )  # fmt: skip
     if proxies:
         y = _section(
-            parts, y, "Reverse proxies: CPU time for a request", "Microseconds; shorter is better.",
-            ["nothing is mocked; nginx behind"], proxies, digits=1,
+            parts, y, "Reverse proxies: CPU time for a request", _COST_NOTE,
+            ["a request that no rule matches"], proxies, digits=1,
         )  # fmt: skip
     height = y + 8
     title = "mockware beside other mock servers, frameworks and proxies"
@@ -97,7 +107,7 @@ def _servers(results: Results, counts: Sequence[int]) -> list[_Bar]:
         found = [results.get(Case(name, count)) for count in counts]
         values = [None if one is None else 1 / one.times(unit) for one in found]
         if any(value is not None for value in values):
-            without = "not measured" if server.many else "has none to vary"
+            without = "not measured" if server.many else "\u2013"
             bars.append(_Bar(server.title, server.ours, values, without))
     return sorted(bars, key=lambda bar: -(bar.values[0] or 0))
 
@@ -145,7 +155,7 @@ def _section(
         parts.append(_text(f"label {kind}", _MARGIN + _LABELS - 10, base, bar.label, "end"))
         for left, value in zip(lefts, bar.values, strict=True):
             if value is None:
-                parts.append(_text("note", left + 6, base, bar.without))
+                parts.append(_text("none", left + 6, base, bar.without))
                 continue
             parts.append(
                 f'<rect class="{kind}" x="{left:.1f}" y="{y + (_ROW - _BAR) / 2:.1f}" '

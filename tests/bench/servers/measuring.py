@@ -14,6 +14,7 @@ import contextlib
 import http.client
 import json
 import random
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +23,8 @@ from statistics import median
 from typing import NamedTuple
 
 from .. import serving
-from ..load import Burst, run_wrk
+from ..load import Burst, Sample, run_wrk
+from ..load_client import Connections, request_bytes
 from . import stubs
 from .table import SERVERS, UPSTREAM, Place, Server, path_for
 from .versions import Cache, NotInstalledError, program
@@ -34,6 +36,8 @@ _SETTLE_S, _IDLE = 15.0, 0.05
 # What just-in-time compilers have had enough of. In requests and in the server's own time, not the clock's,
 # which on a busy machine says little; a server with many stubs may not come to so many requests.
 _WARM_REQUESTS, _WARM_CPU_S = 40_000, 20.0
+# Of a burst without wrk.
+_FEW = 500
 
 
 class Case(NamedTuple):
@@ -52,9 +56,11 @@ class Case(NamedTuple):
 
 
 class Plan(NamedTuple):
+    """Unless it is `full`, nothing is warmed up, and wrk need not be there."""
+
     rounds: int
     burst_s: int
-    warm_up: bool
+    full: bool
     cores: tuple[int, int]
 
 
@@ -99,12 +105,14 @@ def measure(
     failures: dict[Case, str] = {}
     with contextlib.ExitStack() as stack:
         running = _all_running(cases, plan, cache, folder, stack, failures)
-        wrk = ["taskset", "-c", str(plan.cores[1]), program("wrk")]
+        load = _load(plan)
 
         def burst(case: Case) -> Burst:
             _check(case, running[case].server.port)
             server, path = running[case].server, path_for(*case)
-            found = run_wrk(wrk, server, path, connections=CONNECTIONS, seconds=plan.burst_s)
+            found = load(server, path)
+            if not found.answered:
+                raise RuntimeError("no answer came in a whole burst")
             _settle(server)
             return found
 
@@ -123,7 +131,7 @@ def measure(
                 found = burst(case)
                 requests += found.answered
                 cpu_s += found.answered * found.sample.cpu_us / 1e6
-                if not plan.warm_up:
+                if not plan.full:
                     break
 
         def last_look(case: Case) -> None:
@@ -138,6 +146,23 @@ def measure(
             case: Result(bursts[case], keeps, _memory_mib(server.process))
             for case, (server, keeps) in running.items()
         }, failures
+
+
+def _load(plan: Plan) -> Callable[[serving.Server, str], Burst]:
+    if not plan.full and shutil.which("wrk") is None:
+        return _some_requests
+    wrk = ["taskset", "-c", str(plan.cores[1]), program("wrk")]
+    return lambda server, path: run_wrk(wrk, server, path, connections=CONNECTIONS, seconds=plan.burst_s)
+
+
+def _some_requests(server: serving.Server, path: str) -> Burst:
+    """A burst of the client at hand, which shows that a server answers, and not how fast."""
+    connections = Connections(server.port, request_bytes(path, [(b"host", b"127.0.0.1")]))
+    with contextlib.closing(connections):
+        cpu, client = serving.cpu_ns(server.process), time.thread_time()
+        took_s = connections.run(_FEW)
+        cpu, client = serving.cpu_ns(server.process) - cpu, time.thread_time() - client
+    return Burst(_FEW, 0, Sample(cpu / _FEW / 1000, _FEW / took_s), client / _FEW * 1e6, "")
 
 
 def _all_running(

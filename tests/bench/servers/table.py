@@ -193,12 +193,12 @@ SERVERS: dict[str, Server] = {
         ours=True,
     ),
     "mockware-granian": Server(
-        "app in mockware, granian", lambda p: _python(*_granian(p, "wrapped"), **_on(p)), ours=True
+        "mockware.wrap(app), granian", lambda p: _python(*_granian(p, "wrapped"), **_on(p)), ours=True
     ),
     "mockware-uvicorn": Server(
-        "app in mockware, uvicorn", lambda p: _python(*_uvicorn(p, "wrapped"), **_on(p)), ours=True
+        "mockware.wrap(app), uvicorn", lambda p: _python(*_uvicorn(p, "wrapped"), **_on(p)), ours=True
     ),
-    "nginx": Server("nginx return", lambda p: _nginx(p, stubs.nginx_stubs(stubs.paths(p.stubs)))),
+    "nginx": Server("nginx, return 202", lambda p: _nginx(p, stubs.nginx_stubs(stubs.paths(p.stubs)))),
     "fastapi": Server(
         "FastAPI, uvicorn", lambda p: _python(*_uvicorn(p, "fastapi_app"), **{STUBS: str(p.stubs)})
     ),
@@ -219,7 +219,7 @@ SERVERS: dict[str, Server] = {
     "json-server": Server("json-server", _json_server),
     "mockoon": Server("Mockoon", _mockoon),
     "httpbin": Server("httpbin, gunicorn", _httpbin, many=False, empty=True),
-    UPSTREAM: Server("nginx, no proxy", _upstream, many=False, proxy=True),
+    UPSTREAM: Server("nginx, asked directly", _upstream, many=False, proxy=True),
     "nginx-proxy": Server(
         "nginx proxy", lambda p: _nginx(p, stubs.nginx_proxy(p.upstream)), many=False, proxy=True
     ),
