@@ -3,7 +3,7 @@
 Law: a server's turn is one burst of wrk: 64 connections that are kept, the next request when the answer
 is there. wrk, because it is the one client here that asks more than nginx can answer (at about 5 microseconds
 a request, against nginx' 7), and is Debian's. What was looked at: it speaks HTTP/1.1 without a `Connection`
-field, keeps connections until the server closes one and then opens it again; of the answers it counts only
+field, keeps its connections until the server closes one and then opens it again; of the answers it counts only
 those of 400 and more as wrong, so that each server has to give the right answer, status and body, before
 every burst and after the last. Between bursts, whatever a server is still busy with is waited for.
 """
@@ -150,6 +150,7 @@ def measure(
 
 def _load(plan: Plan) -> Callable[[serving.Server, str], Burst]:
     if not plan.full and shutil.which("wrk") is None:
+        _say("there is no wrk: the rates are those of a client that is slower than the servers")
         return _some_requests
     wrk = ["taskset", "-c", str(plan.cores[1]), program("wrk")]
     return lambda server, path: run_wrk(wrk, server, path, connections=CONNECTIONS, seconds=plan.burst_s)
