@@ -3,9 +3,9 @@
 Law: a server's turn is one burst of wrk: 64 connections that are kept, the next request when the answer
 is there. wrk, because it is the one client here that asks more than nginx can answer (at about 5 microseconds
 a request, against nginx' 7), and is Debian's. What was looked at: it speaks HTTP/1.1 without a `Connection`
-field, keeps its connections until the server closes one and then opens it again; of the answers it counts only
-those of 400 and more as wrong, so that each server has to give the right answer, status and body, before
-every burst and after the last. Between bursts, whatever a server is still busy with is waited for.
+field, keeps its connections until the server closes one and then opens it again; of the answers it counts
+only those of 400 and more as wrong, so that each server has to give the right answer, status and body,
+before every burst and after the last. Between bursts, whatever a server is still busy with is waited for.
 """
 
 from __future__ import annotations
