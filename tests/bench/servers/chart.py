@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from xml.sax.saxutils import escape
 
-from .judging import FEW, MANY, Results
+from .judging import FEW, MANY, Results, figures
 from .measuring import Case
 from .table import SERVERS, UNIT
 
@@ -161,15 +161,8 @@ def _section(
                 f'<rect class="{kind}" x="{left:.1f}" y="{y + (_ROW - _BAR) / 2:.1f}" '
                 f'width="{max(value * scale, 1):.1f}" height="{_BAR}" rx="2"/>'
             )
-            parts.append(_text(f"number {kind}", left + value * scale + 6, base, _number(value, digits)))
+            parts.append(_text(f"number {kind}", left + value * scale + 6, base, figures(value, digits)))
     return last + 16
-
-
-def _number(value: float, digits: int) -> str:
-    """With as many digits as it takes to be no zero."""
-    while round(value, digits) == 0 and digits < 4:
-        digits += 1
-    return f"{value:.{digits}f}"
 
 
 def _text(kind: str, x: float, y: float, text: str, anchor: str = "start") -> str:

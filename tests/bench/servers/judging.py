@@ -83,7 +83,7 @@ def _rows(shown: Results, unit: Result | None, *, cost: bool = False) -> list[li
         busy = "~" * (result.client_us * result.per_s / 1e6 > _CLIENT_BUSY)
         ratio = "-"
         if unit is not None:
-            ratio = f"{result.times(unit) if cost else 1 / result.times(unit):.3f}"
+            ratio = figures(result.times(unit) if cost else 1 / result.times(unit))
         rows.append(
             [
                 *(server.title, f"{number:,}" if server.many else "-"),
@@ -92,6 +92,13 @@ def _rows(shown: Results, unit: Result | None, *, cost: bool = False) -> list[li
             ]
         )
     return rows
+
+
+def figures(ratio: float, digits: int = 3) -> str:
+    """With more digits where it takes them to be no zero."""
+    while 0 < ratio < 10**-digits * 5 and digits < 6:
+        digits += 1
+    return f"{ratio:.{digits}f}"
 
 
 def judge(report: Report, results: Results) -> None:
