@@ -126,6 +126,7 @@ def measure(
                     del running[case]
 
         def warm_up(case: Case) -> None:
+            _say(f"warming up {case.title}")
             requests, cpu_s = 0, 0.0
             while requests < _WARM_REQUESTS and cpu_s < _WARM_CPU_S:
                 found = burst(case)
