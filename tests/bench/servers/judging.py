@@ -60,15 +60,15 @@ def tables(report: Report, results: Results) -> None:
     proxies = {case: result for case, result in results.items() if case.server.proxy}
     how = f"one worker on one core, {CONNECTIONS} connections"
     if servers:
-        columns = "server | stubs | CPU us | requests/s | failed | memory, MiB | kept | x uvicorn"
+        columns = "server | stubs | CPU us | least | requests/s | failed | memory, MiB | kept | x uvicorn"
         report.table(f"Servers ({how})", columns, _rows(servers, results.get(Case(UNIT, 1))))
     if proxies:
-        columns = "proxy | rules | CPU us | requests/s | failed | memory, MiB | kept | x http-proxy"
+        columns = "proxy | rules | CPU us | least | requests/s | failed | memory, MiB | kept | x http-proxy"
         rows = _rows(proxies, results.get(Case(PROXY_UNIT, 1)), cost=True)
         report.table(f"Reverse proxies before nginx ({how})", columns, rows)
     report.note(
         "CPU us: user and system time of all processes of the server for a request, and requests/s: the"
-        " medians of the rounds.\n"
+        " medians of the rounds. least: the CPU us of the best round.\n"
         "x uvicorn: requests per CPU second, where the raw ASGI app on uvicorn is 1.\n"
         "x http-proxy: CPU time for a request, where npm's http-proxy is 1.\n"
         "failed: answers of 400 and more, and broken connections. kept: the server keeps connections.\n"
@@ -87,7 +87,12 @@ def _rows(shown: Results, unit: Result | None, *, cost: bool = False) -> list[li
         rows.append(
             [
                 *(server.title, f"{number:,}" if server.many else "-"),
-                *(f"{result.cpu_us:.1f}", f"{busy}{result.per_s:.0f}", str(result.failed)),
+                *(
+                    f"{result.cpu_us:.1f}",
+                    f"{result.least_cpu_us:.1f}",
+                    f"{busy}{result.per_s:.0f}",
+                    str(result.failed),
+                ),
                 *(f"{result.memory_mib:.0f}", "yes" if result.keeps_connections else "NO", ratio),
             ]
         )

@@ -76,6 +76,10 @@ class Result(NamedTuple):
         return median(burst.sample.cpu_us for burst in self.bursts)
 
     @property
+    def least_cpu_us(self) -> float:
+        return min(burst.sample.cpu_us for burst in self.bursts)
+
+    @property
     def per_s(self) -> float:
         return median(burst.sample.per_s for burst in self.bursts)
 
