@@ -61,13 +61,14 @@ def started(
     *,
     ready: Callable[[], bool],
     environ: Mapping[str, str] = MappingProxyType({}),
+    folder: Path = ROOT,
     start_s: float = _START_S,
 ) -> Iterator[Server]:
-    """A program that serves at this port; `environ` is added to this process's."""
+    """A program that serves at this port, in this folder; `environ` is added to this process's."""
     whole = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", **environ}
     with TemporaryFile() as log:
         process = subprocess.Popen(
-            command, cwd=ROOT, env=whole, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            command, cwd=folder, env=whole, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             start_new_session=True,
         )  # fmt: skip
         try:

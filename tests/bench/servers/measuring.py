@@ -219,10 +219,11 @@ def _run(case: Case, core: int, upstream: int, cache: Cache, folder: Path) -> It
 
     command = ["taskset", "-c", str(core), *start.command]
     try:
-        # Whatever of ours the shell has set is not for these.
+        # In a folder of its own: some leave files where they are started.
         with serving.started(
-            case.title, command, place.port, ready=ready, environ=start.environ, start_s=_START_S
-        ) as server:
+            case.title, command, place.port, ready=ready, environ=start.environ, folder=folder,
+            start_s=_START_S,
+        ) as server:  # fmt: skip
             yield Running(server, *keeps)
     except RuntimeError as error:
         raise RuntimeError(f"{error}\n{''.join(last)}") from None
