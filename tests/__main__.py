@@ -75,6 +75,8 @@ def test_steps(
     steps.append([here, "-m", "pytest", "-q", "-n", "4", "--dist", "loadfile", *left_out, *pytest])
     if first and not pytest:
         steps.append([here, "-m", "tests.bench", "--quick"])  # it runs; how fast is nothing to fail for
+        ours = "mockware-serve,mockware-status,mockware-granian,mockware-uvicorn"
+        steps.append([here, "-m", "tests.bench.servers", "--quick", "--only", ours])
     return steps
 
 

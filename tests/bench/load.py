@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from .load_client import CONNECTIONS
@@ -74,16 +75,42 @@ def load_generator() -> Iterator[Load]:
 
 def _wrk(wrk: str, server: Server, request: bytes) -> Sample:
     first, *fields = request.decode("latin-1").split("\r\n")[:-2]
-    command = [wrk, "--threads=1", f"--connections={CONNECTIONS}", "--duration=1s"]
-    command += [word for field in fields for word in ("--header", field)]
-    before = cpu_ns(server.process)
-    done = subprocess.run(
-        [*command, f"http://127.0.0.1:{server.port}{first.split()[1]}"],
-        capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
-    cpu = cpu_ns(server.process) - before
-    found = re.search(r"(\d+) requests in ([\d.]+)(ms|s)", done)
-    if found is None or "Non-2xx" in done:
+    headers = [word for field in fields for word in ("--header", field)]
+    burst = run_wrk([wrk, *headers], server, first.split()[1], connections=CONNECTIONS, seconds=1)
+    if burst.failed:
+        raise RuntimeError(f"wrk says:\n{burst.said}")
+    return burst.sample
+
+
+class Burst(NamedTuple):
+    """What wrk saw of a server; `failed`: answers of 400 and more, and connections that broke."""
+
+    answered: int
+    failed: int
+    sample: Sample
+    client_us: float
+    said: str
+
+
+def run_wrk(wrk: Sequence[str], server: Server, path: str, *, connections: int, seconds: int) -> Burst:
+    command = [*wrk, "--threads=1", f"--connections={connections}", f"--duration={seconds}s"]
+    # Longer than any answer takes: one that is late is late, and not lost.
+    command += ["--timeout=60s", f"http://127.0.0.1:{server.port}{path}"]
+    client, before = _children_cpu_s(), cpu_ns(server.process)
+    done = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    cpu, client = cpu_ns(server.process) - before, _children_cpu_s() - client
+    found = re.search(r"(\d+) requests in ([\d.]+)(ms|s|m)", done)
+    if found is None:
         raise RuntimeError(f"wrk says:\n{done}")
-    count, took_s = int(found[1]), float(found[2]) / (1000 if found[3] == "ms" else 1)
-    return Sample(cpu / count / 1000, count / took_s)
+    count, took_s = int(found[1]), float(found[2]) * {"ms": 0.001, "s": 1, "m": 60}[found[3]]
+    wrong = re.search(r"Non-2xx or 3xx responses: (\d+)", done)
+    broken = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", done)
+    failed = int(wrong[1]) if wrong else 0
+    failed += sum(map(int, broken.groups())) if broken else 0
+    each = max(count, 1)
+    return Burst(count, failed, Sample(cpu / each / 1000, count / took_s), client / each * 1e6, done)
+
+
+def _children_cpu_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
