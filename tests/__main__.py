@@ -20,6 +20,9 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+# Run on the first Python only, side by side with all others: they start programs in other languages, install
+# the toolchains that are missing, and see of mockware what does not depend on its Python.
+ONCE = ["tests/test_interop.py", "tests/test_snippets_running.py"]
 
 
 def main() -> int:
@@ -68,7 +71,8 @@ def test_steps(
         ]
     # A file goes to one worker as a whole, so that its servers are started once; there are more workers than
     # cores because much of the time is spent waiting for servers to start.
-    steps.append([here, "-m", "pytest", "-q", "-n", "4", "--dist", "loadfile", *pytest])
+    left_out = [] if first else [f"--ignore={ROOT / name}" for name in ONCE]
+    steps.append([here, "-m", "pytest", "-q", "-n", "4", "--dist", "loadfile", *left_out, *pytest])
     if first and not pytest:
         steps.append([here, "-m", "tests.bench", "--quick"])  # it runs; how fast is nothing to fail for
     return steps

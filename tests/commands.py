@@ -59,13 +59,15 @@ def free_port() -> int:
 
 
 class Program:
-    """A running `mockware`, with stdout and stderr as one text."""
+    """A running `mockware`, or another module, with stdout and stderr as one text."""
 
-    def __init__(self, *arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, *arguments: str, cwd: Path, env: Mapping[str, str] | None = None, module: str = "mockware"
+    ) -> None:
         self._text = ""
         self._grown = threading.Condition()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "mockware", *arguments],
+            [sys.executable, "-m", module, *arguments],
             cwd=cwd,
             env=dict(env or environ()),
             stdin=subprocess.DEVNULL,
@@ -123,6 +125,10 @@ class Program:
             with self._grown:  # a line of output is the nearest there is to an announcement
                 self._grown.wait(0.02)
 
+    def terminate(self) -> None:
+        """SIGTERM for it alone, as a supervisor sends it."""
+        self._process.terminate()
+
     def interrupt(self) -> int:
         """Ctrl-C: SIGINT for the whole group, as a terminal sends it. Returns the exit code."""
         os.killpg(self._process.pid, signal.SIGINT)
@@ -137,11 +143,11 @@ class Program:
 
 @contextlib.contextmanager
 def serving(
-    *arguments: str, cwd: Path, env: Mapping[str, str] | None = None
+    *arguments: str, cwd: Path, env: Mapping[str, str] | None = None, command: str = "run"
 ) -> Iterator[tuple[Program, str]]:
-    """`mockware run` with these arguments on a free port, once it listens, and its base URL."""
+    """`mockware run`, or another command that serves, on a free port, once it listens, and its base URL."""
     port = free_port()
-    with Program("run", *arguments, "--port", str(port), cwd=cwd, env=env) as program:
+    with Program(command, *arguments, "--port", str(port), cwd=cwd, env=env) as program:
         program.listens_on(port)
         scheme = "https" if "--ssl-certificate" in arguments else "http"
         yield program, f"{scheme}://127.0.0.1:{port}"

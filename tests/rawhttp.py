@@ -118,6 +118,16 @@ class Connection:
         for piece in pieces:
             self._socket.sendall(piece)
 
+    def send_until_full(self, data: bytes, *, silent_s: float = 1.0) -> int:
+        """Send until the other side has taken nothing for so long; how much was sent."""
+        sent = 0
+        self._socket.settimeout(silent_s)
+        with contextlib.suppress(TimeoutError):
+            while sent < len(data):
+                sent += self._socket.send(data[sent : sent + (1 << 18)])
+        self._socket.settimeout(PATIENCE_S)
+        return sent
+
     def end_sending(self) -> None:
         with contextlib.suppress(OSError):  # the server may have closed already
             self._socket.shutdown(socket.SHUT_WR)

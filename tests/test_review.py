@@ -260,3 +260,48 @@ def test_a_reply_in_turn_and_a_patch_that_a_cache_may_keep_are_warned_about() ->
 def test_a_rule_that_ends_hides_nothing_and_one_whose_replies_do_still_hides() -> None:
     assert unreachable(Rule("/a", times=1), Rule("/a")) == []
     assert unreachable(Rule("/a", replies=[{}, {}], then="passthrough"), Rule("/a")) == [2]
+
+
+# Tasks that not every worker knows
+
+
+@pytest.mark.parametrize(
+    ("match", "task", "reason"),
+    [
+        ("POST /jobs", {"run": "app"}, "the app's response"),
+        ("POST /jobs", {"cancel": True}, "who has canceled"),
+        ("POST /jobs", {"result": {"json": "{{ accepted.json.n }}"}}, "what the accepted request said"),
+        ("GET /jobs", {"dialect": "github"}, "which request is asked again"),
+        ("POST /jobs", {"dialect": "google"}, "the list of operations"),
+        ("PUT /jobs", {"dialect": "azure"}, "what becomes of the URL of a PUT or PATCH"),
+        ("PATCH /jobs", {"dialect": "azure"}, "what becomes of the URL of a PUT or PATCH"),
+        ("/jobs", {"dialect": "azure"}, "what becomes of the URL of a PUT or PATCH"),
+        ("POST /jobs", {}, None),
+        ("POST /jobs", {"dialect": "azure"}, None),
+        ("POST /jobs", {"failure": {"probability": 1, "text": "{{ request.method }}"}}, None),
+    ],
+)
+def test_what_no_id_can_say_is_warned_about_where_workers_share_no_store(
+    match: str, task: dict[str, Any], reason: str | None
+) -> None:
+    configuration = configured(Rule(match, task=task))
+    for store in ("", "memory:", "sqlite:mocks.db"):
+        problems = list(review(configuration, NOW, store=store))
+        if reason is None or store.startswith("sqlite"):
+            assert problems == []
+        else:
+            (problem,) = problems
+            assert problem.message.startswith(f"in each worker's memory alone: {reason};")
+            assert "MOCKWARE_STORE" in problem.message
+            assert problem.key == "task"
+
+
+def test_a_webhook_is_warned_about_where_nobody_could_take_it_over_or_its_host_is_not_listed() -> None:
+    webhook = {"url": "http://elsewhere.test/"}
+    configuration = configured(Rule("POST /jobs", task={"webhook": webhook}))
+    messages = [problem.message for problem in review(configuration, NOW)]
+    assert messages[0].startswith("in each worker's memory alone: webhooks;")
+    assert messages[1].startswith("never sent: no hosts are listed")
+    listed = configuration._replace(webhook_hosts=("hooks.test",))
+    (message,) = [problem.message for problem in review(listed, NOW, store="sqlite:mocks.db")]
+    assert message.startswith("never sent: the host 'elsewhere.test'")

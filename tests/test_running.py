@@ -6,10 +6,13 @@ import ssl
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from tests.commands import PATIENCE_S, Program, environ, free_port, run, serving
+
+import mockware
 
 ASGI = """\
 import os
@@ -293,6 +296,48 @@ def test_an_app_that_has_its_own_logging_keeps_it(folder: Path) -> None:
         assert mocked(url)
         program.wait_for("^OWN mocked 'POST' '/reports': 202")
         assert program.text.count("mocked 'POST'") == 1
+
+
+HANGS = """\
+import asyncio, threading
+from main import app
+
+async def main(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await app(scope, receive, send)
+    else:
+        await asyncio.Event().wait()
+
+def old(environ, start_response):
+    threading.Event().wait()
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("main", "the server was shut down"), ("old", "the process ended")]
+)
+def test_what_an_app_was_at_when_it_was_stopped_is_told_of_as_failed(
+    name: str, reason: str, folder: Path
+) -> None:
+    (folder / "hangs.py").write_text(HANGS)
+    rules, store = folder / "mocks.toml", f"sqlite:{folder}/store"
+    rules.write_text('[[rules]]\nmatch = "POST /reports"\n[rules.task]\nrun = "app"\n')
+    with serving(f"hangs:{name}", "--rules", "mocks.toml", cwd=folder, env=environ(MOCKWARE_STORE=store)) as (
+        program,
+        url,
+    ):
+        accepted = httpx.post(f"{url}/reports")
+        assert accepted.status_code == 202
+        assert program.interrupt() == 0
+
+    def nothing(environ: object, start_response: object) -> list[bytes]:
+        raise AssertionError("the monitor is ours")
+
+    wrapped: Any = mockware.wrap(nothing, rules=rules, store=store, enabled=True, environ={})
+    with httpx.Client(transport=httpx.WSGITransport(wrapped), base_url=url) as client:
+        told = client.get(accepted.headers["location"])
+    assert told.status_code == 500
+    assert reason in told.json()["message"]
 
 
 def test_what_the_app_prints_on_import_confuses_nobody(folder: Path) -> None:

@@ -229,6 +229,21 @@ def test_it_is_forgotten_so_long_after_its_cancellation(world: World) -> None:
     assert world.get(at).status == 404
 
 
+@pytest.mark.parametrize("task", [{"duration": "10s"}, {"duration": "10s", "failure": {"probability": 1}}])
+def test_a_job_that_has_ended_is_dismissed_as_well_and_is_gone_with_its_results(
+    world: World, task: dict[str, Any]
+) -> None:
+    at = world.serve(dialect="ogc", cancel=True, **task).accept()
+    world.now = 10
+    dismissed = world.send("DELETE", at)
+    assert (dismissed.status, told(dismissed)["status"]) == (200, "dismissed")
+    assert [link["rel"] for link in told(dismissed)["links"]] == ["self"]
+    for method, path in (("GET", at), ("GET", f"{at}/results"), ("DELETE", at)):
+        answer = world.send(method, path)
+        assert answer.status == 404
+        assert told(answer)["type"].endswith("/no-such-job")
+
+
 # The same request again
 
 

@@ -1,20 +1,26 @@
 """A task tells of its end: from the rules file to a real receiver, by whichever interface it was accepted."""
 
+import asyncio
 import json
 import logging
-from collections.abc import Iterator
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from queue import Empty, Queue
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import httpx
 import pytest
 from standardwebhooks import Webhook
+from tests.by_hand import Sent, Wire, over_wsgi, scope_of
 
 import mockware
+from mockware.deliveries import OVERDUE_S
 
 PATIENCE_S = 30  # on a busy machine; nothing waits this long unless it has failed
 SECRET = "whsec_bW9ja3dhcmUgc2lnbnMgaXRzIGhvb2tz"
@@ -195,6 +201,121 @@ def test_a_host_that_is_not_listed_is_never_asked(
         logging.getLogger("mockware").removeHandler(handler)
     with pytest.raises(Empty):
         receiver._received.get_nowait()
+
+
+# The process that accepted it has died
+
+
+LEFT = """
+import sys
+import httpx
+import mockware
+
+def app(environ, start_response):
+    sys.stdin.read()  # it never ends, and neither does this process by itself
+
+rules, store, url = sys.argv[1:]
+wrapped = mockware.wrap(app, rules=rules, store=store, enabled=True, environ={"HOOK_SECRET": "x"})
+with httpx.Client(transport=httpx.WSGITransport(wrapped), base_url="http://api.test") as client:
+    print(client.post("/exports", json={"callback_url": url, "rows": 3}).json()["task_id"], flush=True)
+sys.stdin.read()
+"""
+AHEAD_S = 60 + OVERDUE_S + 1
+
+
+def left_by_a_process_that_was_killed(rules: Path, store: str, url: str) -> str:
+    """The id of its task, which is over in a minute."""
+    program = subprocess.Popen(
+        [sys.executable, "-c", LEFT, str(rules), store, url],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with program:
+        assert program.stdout is not None
+        task_id = program.stdout.readline().strip()
+        program.kill()
+    return task_id
+
+
+async def of_asgi(scope: Any, receive: Any, send: Any) -> None:
+    if scope["type"] == "lifespan":
+        raise RuntimeError("no lifespan")
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def starts(wrapped: Any) -> None:
+    """It begins, and nobody asks for anything."""
+
+    async def nothing(*_: Any) -> Any:
+        raise AssertionError("the app has no lifespan")
+
+    with pytest.raises(RuntimeError, match="no lifespan"):
+        asyncio.run(wrapped({"type": "lifespan", "state": {}}, nothing, nothing))
+
+
+def is_asked_over_asgi(wrapped: Any) -> None:
+    wire = Wire()
+    asyncio.run(wrapped(scope_of(Sent("GET", "/health")), wire.receive, wire.send))
+    assert wire.answer.status == 200
+
+
+def is_asked_over_wsgi(wrapped: Any) -> None:
+    assert over_wsgi(wrapped, Sent("GET", "/health"), validated=False).status == 201
+
+
+@pytest.mark.parametrize(
+    ("survivor", "lives"), [(of_asgi, starts), (of_asgi, is_asked_over_asgi), (app, is_asked_over_wsgi)]
+)
+@pytest.mark.parametrize("work", ["a task", "a run"])
+def test_another_process_tells_of_what_one_that_died_has_accepted_though_nobody_asks_about_tasks(
+    work: str, survivor: Any, lives: Callable[[Any], None], tmp_path: Path, receiver: Receiver
+) -> None:
+    rules, store = tmp_path / "mocks.toml", f"sqlite:{tmp_path}/s"
+    text = RULES.format(more="", hook="")
+    if work == "a run":
+        start, end = text.index("duration"), text.index("[rules.task.webhook]")
+        text = f'{text[:start]}run = "app"\ntimeout = "1m"\n{text[end:]}'
+    rules.write_text(text.replace('"50ms"', '"1m"'), "utf-8")
+    task_id = left_by_a_process_that_was_killed(rules, store, receiver.url)
+    ahead: Any = {"store": store, "clock": lambda: time.time() + AHEAD_S}
+    wrapped: Any = mockware.wrap(survivor, rules=rules, enabled=True, environ=ENVIRON, **ahead)
+    lives(wrapped)
+    said = json.loads(receiver.next().body)
+    assert said["type"] == {"a task": "task.succeeded", "a run": "task.failed"}[work]
+    assert said["data"]["task_id"] == task_id
+
+
+@pytest.mark.parametrize("canceled", [False, True])
+def test_of_a_run_that_has_ended_or_was_canceled_nothing_is_left_for_others_to_tell(
+    canceled: bool, tmp_path: Path, receiver: Receiver
+) -> None:
+    goes_on = Event()
+
+    def slow(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        assert goes_on.wait(PATIENCE_S)
+        return app(environ, start_response)
+
+    rules = tmp_path / "mocks.toml"
+    text = RULES.format(more="", hook="out_of_order = true")
+    start, end = text.index("duration"), text.index("[rules.task.webhook]")
+    rules.write_text(f'{text[:start]}run = "app"\ncancel = true\n{text[end:]}', "utf-8")
+    wrapped: Any = mockware.wrap(slow, rules=rules, enabled=True, environ=ENVIRON)
+    store = wrapped._snapshot.store
+    with httpx.Client(transport=httpx.WSGITransport(wrapped), base_url="http://api.test") as client:
+        monitor = accept(client, receiver).headers["location"]
+        left = {key for key, _ in store.list("webhooks", "", 9)}
+        assert len(left) == 2
+        if canceled:
+            client.delete(monitor)
+        goes_on.set()
+        assert receiver.next().said["type"] == ("task.canceled" if canceled else "task.succeeded")
+        assert receiver.next().said["type"] == "task.running"
+    assert left.isdisjoint(key for key, _ in store.list("webhooks", "", 9))
+
+
+# What is refused
 
 
 def test_a_template_that_gives_no_url_is_a_500_that_names_the_rule(tmp_path: Path) -> None:

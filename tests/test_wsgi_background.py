@@ -562,6 +562,17 @@ for _ in range(20):
     assert time.monotonic() - began < PATIENCE_S
 
 
+def test_a_worker_of_multiprocessings_ends_as_other_processes_do() -> None:
+    assert in_a_process("""
+import multiprocessing
+wsgi_background.GRACE_S = 0.05
+wsgi_background.logger.disabled = True
+worker = multiprocessing.get_context("fork").Process(target=start)
+worker.start()
+worker.join()
+""") == ["False the process ended before the app had answered"]
+
+
 def test_a_child_has_threads_of_its_own_and_leaves_its_parents_runs_to_the_parent() -> None:
     lines = in_a_process("""
 start()

@@ -21,11 +21,11 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
+import sysconfig
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -39,18 +39,18 @@ BUILD_S = 900.0  # a failure bound: a first build downloads its compiler's world
 KEPT = 12  # built projects a framework; a jar of Spring Boot has 22 MB
 
 Files = Mapping[str, str | bytes]
-Command = Sequence[str]
 
 
 class Program:
     """A running project: its address, and what it has said so far."""
 
-    def __init__(self, command: Command, *, folder: Path, port: int, env: Mapping[str, str]) -> None:
-        self.port, self.url = port, f"http://127.0.0.1:{port}"
+    def __init__(self, command: str, *, folder: Path, env: Mapping[str, str]) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
         self._process = subprocess.Popen(
-            command,
+            ["sh", "-c", f"exec {command}"],
             cwd=folder,
-            env=environ(PORT=str(port), **env),
+            env=environ(PORT=str(self.port), PATH=_PATH, **env),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -76,7 +76,9 @@ class Program:
         return False
 
     def stop(self) -> None:
-        self._process.terminate()
+        # All of it: `npm start` is a parent only.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(STOP_S)
         with contextlib.suppress(ProcessLookupError):
@@ -87,16 +89,18 @@ class Program:
 
 @dataclass(frozen=True)
 class Framework:
-    """How a framework's projects are made ready and started.
+    """How a framework's projects are made ready and started, in the words of `examples/README.md`.
 
-    `kit` names the files that a project takes from `examples/<name>` where it does not bring them; `build`
-    and `command` run in the project's folder; `version` prints what compiled code may not outlive.
+    Of the shell `commands`, which run in the project's folder, the last one starts it and those before it
+    build it, with the settings in `env`, which only make them quicker or more quiet. `kit` names the files
+    that a project takes from `examples/<name>` where it does not bring them. `version` prints what a built
+    project may not outlive.
     """
 
     name: str
-    command: Callable[[int], Command]
+    commands: tuple[str, ...]
     kit: tuple[str, ...] = ()
-    build: Callable[[Path], None] = lambda folder: None
+    env: Mapping[str, str] = field(default_factory=dict)
     version: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -125,34 +129,45 @@ def project(framework: str, files: Files, **env: str) -> Iterator[Program]:
     kind = FRAMEWORKS[framework]
     _installed(framework)
     folder = _built(kind, kind.files(files))
-    with _running(framework, folder, kind.command, env) as program:
+    with _running(kind, folder, kind.commands[-1], env) as program:
         yield program
 
 
 @contextlib.contextmanager
 def example(framework: str, **env: str) -> Iterator[Program]:
     """The app in `examples`, running, without a mock in front of it."""
-    if serve := PYTHON_EXAMPLES.get(framework):
-        with _running(framework, ROOT, serve, env) as program:
+    if command := PYTHON_EXAMPLES.get(framework):
+        with _running(FRAMEWORKS[framework], ROOT, command, env) as program:
             yield program
         return
     root = EXAMPLES / framework
-    tracked = [path for path in root.rglob("*") if path.is_file() and not _IGNORED & set(path.parts)]
-    files = {path.relative_to(root).as_posix(): path.read_bytes() for path in tracked}
+    files = {path.relative_to(root).as_posix(): path.read_bytes() for path in sources(framework)}
     with project(framework, files, **env) as program:
         yield program
 
 
-_IGNORED = {"node_modules", "target", "bin", "obj", "log", "tmp"}  # what users' own runs leave there
+def sources(framework: str) -> list[Path]:
+    """The files of the app in `examples`, without what a user's own run leaves there."""
+    root = EXAMPLES / framework
+    left = {
+        "node_modules",
+        "target",
+        "server",
+        "bin",
+        "obj",
+        "log",
+        "tmp",
+        "package-lock.json",
+        "Gemfile.lock",
+    }
+    found = sorted(path for path in root.rglob("*") if not left & set(path.relative_to(root).parts))
+    return [path for path in found if path.is_file()]
 
 
 @contextlib.contextmanager
-def _running(
-    framework: str, folder: Path, command: Callable[[int], Command], env: Mapping[str, str]
-) -> Iterator[Program]:
+def _running(kind: Framework, folder: Path, command: str, env: Mapping[str, str]) -> Iterator[Program]:
     for _ in range(3):  # another program may take the free port first
-        port = free_port()
-        program = Program(command(port), folder=folder, port=port, env=env)
+        program = Program(command, folder=folder, env={**kind.env, **env})
         try:
             if program.listens():
                 break
@@ -161,13 +176,13 @@ def _running(
             raise
         program.stop()
         if not _TAKEN.search(program.output):
-            raise AssertionError(_failure(framework, program))
+            raise AssertionError(_failure(kind, program))
     else:
-        raise AssertionError(_failure(framework, program))
+        raise AssertionError(_failure(kind, program))
     try:
         yield program
     except BaseException as error:
-        error.add_note(f"---- output of {framework}\n{program.output[-8000:]}")
+        error.add_note(f"---- output of {kind}\n{program.output[-8000:]}")
         raise
     finally:
         program.stop()
@@ -176,8 +191,8 @@ def _running(
 _TAKEN = re.compile("in use|EADDRINUSE")
 
 
-def _failure(framework: str, program: Program) -> str:
-    return f"{framework} does not start; it said:\n{program.output[-8000:]}"
+def _failure(kind: Framework, program: Program) -> str:
+    return f"{kind} does not start; it said:\n{program.output[-8000:]}"
 
 
 # ---- building, once for the same files
@@ -199,7 +214,8 @@ def _alone(name: str) -> Iterator[None]:
 
 
 def _built(kind: Framework, files: Mapping[str, bytes]) -> Path:
-    digest = hashlib.sha256(_do(*kind.version).encode() if kind.version else b"")
+    recipe = [*kind.commands, _do(*kind.version) if kind.version else ""]
+    digest = hashlib.sha256("\0".join(recipe).encode())
     for name, data in sorted(files.items()):
         digest.update(f"{name}\0{len(data)}\0".encode() + data)
     home = _cache(kind.name)
@@ -212,7 +228,10 @@ def _built(kind: Framework, files: Mapping[str, bytes]) -> Path:
                     path = scratch / name
                     path.parent.mkdir(parents=True, exist_ok=True)
                     path.write_bytes(data)
-                kind.build(scratch)
+                if kind.name == "express":
+                    _npm(kind, scratch)
+                else:
+                    _build(kind, scratch)
                 scratch.rename(folder)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
@@ -223,40 +242,20 @@ def _built(kind: Framework, files: Mapping[str, bytes]) -> Path:
     return folder
 
 
-def _npm(folder: Path) -> None:
-    # The same dependencies are installed once, for all projects that name them.
+def _build(kind: Framework, folder: Path) -> None:
+    for command in kind.commands[:-1]:
+        _do("sh", "-c", command, cwd=folder, **kind.env)
+
+
+def _npm(kind: Framework, folder: Path) -> None:
+    """The same dependencies are installed once, for all projects that name them."""
     wanted = (folder / "package.json").read_bytes()
     shared = _cache("npm", hashlib.sha256(wanted).hexdigest()[:24])
     if not (shared / "complete").exists():
         (shared / "package.json").write_bytes(wanted)
-        _do("npm", "install", "--no-package-lock", "--no-audit", "--no-fund", "--omit=dev", cwd=shared)
+        _build(kind, shared)
         (shared / "complete").touch()
     (folder / "node_modules").symlink_to(shared / "node_modules")
-
-
-def _maven(folder: Path) -> None:
-    _do("mvn", "-q", "-B", "-DskipTests", "package", cwd=folder)
-    (folder / "target" / "app.jar").replace(folder / "app.jar")
-    shutil.rmtree(folder / "target")
-
-
-def _go(folder: Path) -> None:
-    _do("go", "build", "-o", "app", ".", cwd=folder)
-
-
-def _dotnet(folder: Path) -> None:
-    _do("dotnet", "build", "-nologo", "-c", "Release", "-o", "out", cwd=folder)
-
-
-def _uvicorn(target: str) -> Callable[[int], Command]:
-    options = ["--host", "127.0.0.1", "--no-access-log", "--port"]
-    return lambda port: [sys.executable, "-m", "uvicorn", target, *options, str(port)]
-
-
-def _gunicorn(target: str) -> Callable[[int], Command]:
-    # Threads, because a worker without them keeps no connection alive.
-    options = ["--threads", "8", "--bind"]
-    return lambda port: [sys.executable, "-m", "gunicorn", target, *options, f"127.0.0.1:{port}"]
 
 
 # ---- what a machine may lack
@@ -315,48 +314,54 @@ def _do(*command: str, cwd: Path | None = None, **env: str) -> str:
     return done.stdout
 
 
+# This Python's own programs, and this Python, are the first to be found.
+_PATH = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
+_UVICORN = "uvicorn --host 127.0.0.1 --port $PORT --no-access-log"
+# Threads, because a worker without them keeps no connection alive.
+_GUNICORN = "gunicorn --bind 127.0.0.1:$PORT --threads 8"
+# Started in a moment, for a moment.
+_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xmx512m"
+
 PYTHON_EXAMPLES = {
     # ASGI, since Django's WSGI side reads no chunked upload.
-    "django": _uvicorn("examples.django_app:asgi_application"),
-    "fastapi": _uvicorn("examples.fastapi_app:app"),
-    "flask": _gunicorn("examples.flask_app:app"),
+    "django": f"{_UVICORN} examples.django_app:asgi_application",
+    "fastapi": f"{_UVICORN} examples.fastapi_app:app",
+    "flask": f"{_GUNICORN} examples.flask_app:app",
 }
-
-# A small Java program is started rather than run for long.
-_JAVA = ("java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256m", "-jar", "app.jar")
 
 FRAMEWORKS = {
     kind.name: kind
     for kind in [
-        Framework("django", _gunicorn("main:application")),
-        Framework("fastapi", _uvicorn("main:app")),
-        Framework("flask", _gunicorn("main:app")),
-        Framework("express", lambda port: ["node", "server.js"], kit=("package.json",), build=_npm),
+        Framework("django", (f"{_GUNICORN} main:application",)),
+        Framework("fastapi", (f"{_UVICORN} main:app",)),
+        Framework("flask", (f"{_GUNICORN} main:app",)),
+        Framework(
+            "express",
+            ("npm install", "npm start"),
+            kit=("package.json",),
+            env={
+                "npm_config_package_lock": "false",
+                "npm_config_audit": "false",
+                "npm_config_fund": "false",
+                "npm_config_update_notifier": "false",
+            },
+            version=("node", "--version"),
+        ),
         Framework(
             "spring-boot",
-            lambda port: _JAVA,
+            ("mvn -q package", "java -jar target/app.jar"),
             kit=(
                 "pom.xml",
                 "src/main/resources/application.properties",
                 "src/main/java/example/Application.java",
             ),
-            build=_maven,
+            env={"JAVA_TOOL_OPTIONS": _JAVA},
             version=("java", "-version"),
         ),
         Framework(
-            "go", lambda port: ["./app"], kit=("go.mod", "go.sum"), build=_go, version=("go", "version")
+            "go", ("go build -o server", "./server"), kit=("go.mod", "go.sum"), version=("go", "version")
         ),
-        Framework(
-            "rails",
-            lambda port: ["puma", "-C", "config/puma.rb"],
-            kit=("config.ru", "config/application.rb", "config/puma.rb"),
-        ),
-        Framework(
-            "aspnet-core",
-            lambda port: ["dotnet", "out/app.dll"],
-            kit=("app.csproj",),
-            build=_dotnet,
-            version=("dotnet", "--version"),
-        ),
+        Framework("rails", ("puma",), kit=("config.ru", "config/application.rb", "config/puma.rb")),
+        Framework("aspnet-core", ("dotnet run",), kit=("app.csproj",)),
     ]
 }

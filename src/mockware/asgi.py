@@ -116,7 +116,7 @@ class ASGIMockMiddleware:
             path = scope["path"]
             try:
                 if scope["root_path"]:
-                    path = _route_path(path, scope["root_path"])
+                    path = route_path(path, scope["root_path"])
             except KeyError:  # it may be left out
                 pass
             candidates = self._find(path)
@@ -143,10 +143,14 @@ class ASGIMockMiddleware:
                     elif asked is None:
                         response = candidates[0].at_once.get(scope["method"])
                     if response is not None:
-                        return _reply_at_once(scope, receive, send, path, response, has_body)
+                        return reply_at_once(scope, receive, send, path, response, has_body)
                 return self._consider(scope, receive, send, path, candidates or ())
-        elif self._background is not None and kind == "lifespan":
-            return self._background.lifespan(self.app, scope, receive, send)
+        elif kind == "lifespan":
+            if self._snapshot.courier is not None:
+                # Not before: whoever wraps the app may fork, and threads stay behind.
+                self._snapshot.courier.wake()
+            if self._background is not None:
+                return self._background.lifespan(self.app, scope, receive, send)
         return self.app(scope, receive, send)
 
     # A plain function hands the app's own coroutine to the server, at half the cost of another coroutine
@@ -168,12 +172,8 @@ class ASGIMockMiddleware:
         self, scope: Scope, receive: Receive, send: Send, path: str, candidates: Sequence[Candidate]
     ) -> Any:
         """Decides with the whole request at hand."""
-        request = _ScopeRequest(scope, path)
-        # On HTTP/2 the body may be on its way whatever is said, and leaving it unread breaks hypercorn; on
-        # HTTP/1.0 the field means nothing (RFC 9110 section 10.1.1).
-        expects = (
-            scope.get("http_version") == "1.1" and (request.header("expect") or "").lower() == "100-continue"
-        )
+        request = ScopeRequest(scope, path)
+        expects = request.expects_to_continue
         mark = scope["headers"]
         outer = let_through_by(mark)
         decision = self._snapshot.decide(request, candidates, outer=outer)
@@ -186,7 +186,7 @@ class ASGIMockMiddleware:
         if isinstance(decision, Run):
             decision = await self._run(decision, scope, request)
         if isinstance(decision, Response):
-            return await self._reply(scope, receive, send, path, decision, expects=expects)
+            return await reply(scope, receive, send, path, decision, expects=expects)
         app = self.app
         if isinstance(decision, Passthrough) and decision.patch is not None and scope["type"] == "http":
             log_patch(decision.rule, request.method, path)
@@ -199,7 +199,7 @@ class ASGIMockMiddleware:
                     send = _late(send, decision.delay_after_s, listener) if decision.delay_after_s else send
                     return await app(scope, listener, send)
         refusal = too_many_sleepers(decision.rule, request.method)
-        return await self._reply(scope, receive, send, path, refusal, expects=expects)
+        return await reply(scope, receive, send, path, refusal, expects=expects)
 
     async def _run(self, run: Run, scope: Scope, request: Request) -> Decision:
         """Hands the request to the app behind its client's back, and says what the client gets."""
@@ -229,46 +229,49 @@ class ASGIMockMiddleware:
         await finished(asking, MAX_WAIT_S)
         return store.end(asking)
 
-    async def _reply(
-        self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        path: str,
-        response: Response,
-        *,
-        expects: bool = False,
-    ) -> None:
-        """Sends a mock, when its delay is over. Nothing is sent to a client that has gone.
 
-        `expects`: the client holds the body back until it is told to go on, and nothing was read yet.
-        """
-        if scope["type"] == "websocket":
-            if (await receive())["type"] != "websocket.connect":
-                return
-        elif not expects:
-            drained = drain(receive)
-            if drained is not True and not (drained and await drained):
-                return
-        if response.is_plain:
-            await _send(scope, send, path, response, expects=expects)
+async def reply(
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    path: str,
+    response: Response,
+    *,
+    expects: bool = False,
+) -> None:
+    """Sends a mock, when its delay is over. Nothing is sent to a client that has gone.
+
+    A response of no rule is sent likewise, and not logged as a mock.
+
+    `expects`: the client holds the body back until it is told to go on, and nothing was read yet.
+    """
+    if scope["type"] == "websocket":
+        if (await receive())["type"] != "websocket.connect":
             return
-        # To listen to a client that holds its body back would be to ask for the body.
-        with Place(wanted=response.sleeps) as place, Listener(receive, listens=not expects) as listener:
-            if not place.granted:
-                response = too_many_sleepers(response.rule, scope.get("method", "GET"))
-            elif response.delay_s and not await listener.sleep(response.delay_s):
-                return
-            if response.drip_s or response.fault == "stall":
-                await listener.during(lambda: _send(scope, send, path, response, expects=expects))
-                return
-        # Out of its place: a client that reads slowly does not sleep.
+    elif not expects:
+        drained = drain(receive)
+        if drained is not True and not (drained and await drained):
+            return
+    if response.is_plain:
         await _send(scope, send, path, response, expects=expects)
+        return
+    # To listen to a client that holds its body back would be to ask for the body.
+    with Place(wanted=response.sleeps) as place, Listener(receive, listens=not expects) as listener:
+        if not place.granted:
+            response = too_many_sleepers(response.rule, scope.get("method", "GET"))
+        elif response.delay_s and not await listener.sleep(response.delay_s):
+            return
+        if response.drip_s or response.fault == "stall":
+            await listener.during(lambda: _send(scope, send, path, response, expects=expects))
+            return
+    # Out of its place: a client that reads slowly does not sleep.
+    await _send(scope, send, path, response, expects=expects)
 
 
 async def _send(scope: Scope, send: Send, path: str, response: Response, *, expects: bool) -> None:
     """A mock as a server takes it: whole, or as slowly and as far as it goes."""
-    log_mock(response, scope.get("method", "GET"), path)
+    if response.rule:
+        log_mock(response, scope.get("method", "GET"), path)
     prefix = ""
     if scope["type"] == "websocket":
         if "websocket.http.response" not in (scope.get("extensions") or ()):
@@ -303,15 +306,15 @@ async def _send(scope: Scope, send: Send, path: str, response: Response, *, expe
     # An app that returns before its body is complete has its connection closed, without a traceback.
 
 
-async def _reply_at_once(
+async def reply_at_once(
     scope: Scope, receive: Receive, send: Send, path: str, response: Response, has_body: bool
 ) -> None:
-    """The usual mock on HTTP/1.1, for which nothing has to be asked or waited for."""
+    """`reply` as it usually is on HTTP/1.1: there is nothing to ask or to wait for."""
     if has_body:
         drained = drain(receive)
         if drained is not True and not (drained and await drained):
             return
-    if logger.isEnabledFor(logging.INFO):
+    if logger.isEnabledFor(logging.INFO) and response.rule:
         log_mock(response, scope["method"], path)
     # A list of its own: whoever stands around may add to it, as Starlette's CORS does.
     headers = [*response.raw_headers]
@@ -338,7 +341,9 @@ def _late(send: Send, delay_s: float, listener: Listener) -> Send:
     return send_late
 
 
-class _ScopeRequest(Request):
+class ScopeRequest(Request):
+    """A request as its scope tells it; `path` is the one that the app routes on."""
+
     __slots__ = ("_fields", "_raw_headers", "_scope")
 
     def __init__(self, scope: Scope, path: str) -> None:
@@ -366,6 +371,14 @@ class _ScopeRequest(Request):
         return None if found is None else found.decode("latin-1")
 
     @property
+    def expects_to_continue(self) -> bool:
+        """Whether the client holds the body back until it is told to go on."""
+        # On HTTP/2 the body may be on its way whatever is said, and leaving it unread breaks hypercorn; on
+        # HTTP/1.0 the field means nothing (RFC 9110 section 10.1.1).
+        version = self._scope.get("http_version")
+        return version == "1.1" and (self.header("expect") or "").lower() == "100-continue"
+
+    @property
     def scheme(self) -> str:  # type: ignore[override]
         return str(self._scope.get("scheme", "http"))
 
@@ -374,7 +387,7 @@ class _ScopeRequest(Request):
         return quote(self._scope.get("root_path", ""), safe="/")
 
 
-def _route_path(path: str, root_path: str) -> str:
+def route_path(path: str, root_path: str) -> str:
     """The path that the app routes on: what stands behind `root_path`, as Starlette takes it off."""
     if path.startswith(root_path) and path[len(root_path) : len(root_path) + 1] in ("/", ""):
         return path[len(root_path) :] or "/"

@@ -1,4 +1,4 @@
-"""The commands: `mockware demo`, `run`, `check`, `explain`, `status`, `snippet` and `schema`.
+"""The commands: `mockware demo`, `run`, `proxy`, `serve`, `check`, `explain`, `status`, `snippet`, `schema`.
 
 Law: a command reads arguments, calls what is below, and prints; what it prints is decided elsewhere. A
 user's mistake ends in one line for each thing that is wrong, on stderr, and in an exit code, never in a
@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -103,7 +104,7 @@ def _demo(arguments: Sequence[str], out: Terminal, err: Terminal) -> int:
     )
     port: int = parser.parse(arguments).port
     from . import demo
-    from .running import first_line
+    from .hosting import first_line
 
     try:
         port = demo.free_port(port)
@@ -138,36 +139,48 @@ def _port(text: str) -> int:
     return int(text)
 
 
-# run
+# run, proxy, serve
 
 
-def _run(arguments: Sequence[str], out: Terminal, err: Terminal) -> int:
-    from . import running, serving
+def _hosted(name: str, module: str) -> Callable[[Sequence[str], Terminal, Terminal], int]:
+    """A command that serves something on granian, and has granian's options besides its own."""
 
-    try:
-        command = running.command()
-        import click
-    except ImportError as error:
-        return _missing_server(error, err)
-    try:
-        code = command.main(list(arguments), prog_name="mockware run", standalone_mode=False)
-    except click.UsageError as error:
-        raise UsageError(error.format_message(), "run") from None
-    except click.ClickException as error:
-        err.line(("red", "error:"), " ", error.format_message())
-        return PROBLEMS
-    except click.Abort:
-        return _INTERRUPTED
-    except serving.RunError as refused:
-        serving.tell(refused, err)
-        return PROBLEMS
-    return code if isinstance(code, int) else DONE
+    def run(arguments: Sequence[str], out: Terminal, err: Terminal) -> int:
+        from .served import RunError
+
+        try:
+            command = import_module(f"{__package__}.{module}").command()
+            import click
+        except ImportError as error:
+            return _missing_server(error, err)
+        try:
+            code = command.main(list(arguments), prog_name=f"mockware {name}", standalone_mode=False)
+        except click.UsageError as error:
+            raise UsageError(error.format_message(), name) from None
+        except click.ClickException as error:
+            err.line(("red", "error:"), " ", error.format_message())
+            return PROBLEMS
+        except click.Abort:
+            return _INTERRUPTED
+        except RunError as refused:
+            refused.tell(err)
+            return PROBLEMS
+        return code if isinstance(code, int) else DONE
+
+    return run
 
 
 def _missing_server(error: ImportError, err: Terminal) -> int:
-    if (error.name or "").partition(".")[0] not in ("granian", "click"):
+    package = (error.name or "").partition(".")[0]
+    missing = {
+        "granian": ("granian, the server", "server"),
+        "click": ("granian, the server", "server"),
+        "aiohttp": ("aiohttp, the client", "proxy"),
+    }
+    if package not in missing:
         raise error
-    message = "granian, the server, is not installed; install it with: pip install 'mockware[server]'"
+    what, extra = missing[package]
+    message = f"{what}, is not installed; install it with: pip install 'mockware[{extra}]'"
     err.line(("red", "error:"), " ", message)
     return PROBLEMS
 
@@ -350,7 +363,9 @@ class _Command(NamedTuple):
 
 COMMANDS = {
     "demo": _Command("serve a small wrapped app and print what to try", _demo),
-    "run": _Command("serve module:app with mocks in front of it", _run),
+    "run": _Command("serve module:app with mocks in front of it", _hosted("run", "running")),
+    "proxy": _Command("put mocks in front of any HTTP service", _hosted("proxy", "proxying")),
+    "serve": _Command("serve mocks alone, and a reference of statuses", _hosted("serve", "serving")),
     "check": _Command("report every problem of rules files", _check),
     "explain": _Command("say which rule answers a request, and why", _explain),
     "status": _Command("show a status: response, curl line, meaning, code", _status),

@@ -47,6 +47,11 @@ class Delivery(NamedTuple):
         """What keeps it in the store, where other processes find it."""
         return Record(_RECORD + self.key, self.value, ttl_s, shelf=_SHELF)
 
+    @property
+    def withdrawn(self) -> Record:
+        """What takes it out of the store again."""
+        return self.record(0.0)._replace(value=None)
+
     @classmethod
     def from_record(cls, key: str, value: bytes) -> Delivery:
         """What `record` made, to the millisecond. Raises ValueError for a key of another kind."""
@@ -84,7 +89,7 @@ class Desk:
         self._store.write(
             (
                 Record(_DONE + delivery.key, b"1", DONE_TTL_S),
-                delivery.record(0)._replace(value=None),
+                delivery.withdrawn,
                 Record(_LEASE + delivery.key, None, 0),
             )
         )

@@ -18,7 +18,7 @@ from anyio import connect_tcp, create_task_group, sleep
 
 from . import wrap
 from .rules import Rule
-from .serving import leave_ctrl_c_to_the_parent
+from .workers import leave_ctrl_c_to_the_parent
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -103,7 +103,7 @@ def serve(port: int, when_listening: Callable[[], None]) -> None:
         port=port,
         interface=Interfaces.ASGI,
         log_level=LogLevels.warning,
-        workers_kill_timeout=1,  # in seconds; for the reason, see `running.py`
+        workers_kill_timeout=1,  # in seconds; for the reason, see `hosting.py`
     )
     load = partial(_load, when_listening, port)
     server.serve(target_loader=load, wrap_loader=False)

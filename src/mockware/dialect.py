@@ -100,6 +100,7 @@ class Dialect(NamedTuple):
     `originals` are the methods after whose acceptance the same path tells of what becomes of it, by
     `original`. `absolute`: clients need whole URLs. `prefer_async`: only who prefers it is answered so.
     `same_url`: there is no monitor, the same is asked again. `cancels_silently`: even what has ended.
+    `forgets_ended`: whoever cancels what has ended takes it away.
     `reused` is the status for an idempotency key that comes with another request.
     """
 
@@ -119,6 +120,7 @@ class Dialect(NamedTuple):
     prefer_async: bool = False
     same_url: bool = False
     cancels_silently: bool = False
+    forgets_ended: bool = False
     reused: int = 422
 
 

@@ -243,6 +243,21 @@ class Snapshot:
                 if self.triggers.statuses is None or code in self.triggers.statuses
             }
 
+    def employ(self, courier: Courier) -> None:
+        """Has `courier` send what becomes due, and look for what others have left, at whatever request.
+
+        A process that outlives the others may be asked about no task again.
+        """
+        self.courier = courier
+        find = self.find
+
+        def find_awake(path: str) -> Sequence[Candidate] | None:
+            courier.wake()
+            return find(path)
+
+        if self.store.threads:
+            self.find = find_awake
+
     def decide(
         self,
         request: Request,
@@ -338,8 +353,6 @@ class Snapshot:
             lambda: self._first(request, delay_s, later, BodyNeeded(0)),
             later,
         )
-        if self.courier is not None:
-            self.courier.wake()
         if isinstance(rule, TaskEndpoint):
             return rule.answer(request, means, delay_s or 0.0)
         if rule.task is None:

@@ -57,7 +57,7 @@ def snapshot_for(
         from .courier import Courier
 
         hosts = Hosts(configuration.webhook_hosts)
-        snapshot.courier = Courier(snapshot.store, snapshot.compose, hosts, clock=clock or time.time)
+        snapshot.employ(Courier(snapshot.store, snapshot.compose, hosts, clock=clock or time.time))
     # At WARNING, so that a service whose logging nobody set up shows that its answers may be mocks.
     logger.warning(
         "mockware is ON (%s): %s",

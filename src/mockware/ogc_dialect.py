@@ -99,4 +99,6 @@ OGC = Dialect(
     result=_results,
     endpoints=(MONITOR, CANCEL, Endpoint("result", "GET", "/results")),
     absolute=True,
+    # Section 13: "cancelling a running job or removing artifacts of a finished job"
+    forgets_ended=True,
 )

@@ -121,6 +121,10 @@ def build_problem(
     status: int, detail: str, *, rule: str, headers: Sequence[tuple[str, str]] = (), vary: str = ""
 ) -> Response:
     """Problem details (RFC 9457) that say what is wrong with the request, or with mockware just now."""
+    return build_reply(status, rule=rule, headers=headers, content=problem_content(status, detail), vary=vary)
+
+
+def problem_content(status: int, detail: str) -> Content:
+    """Problem details (RFC 9457) as the content of a response."""
     problem = {"type": "about:blank", "title": status_for(status).phrase, "status": status, "detail": detail}
-    content = Content.from_json(problem, PROBLEM_JSON)
-    return build_reply(status, rule=rule, headers=headers, content=content, vary=vary)
+    return Content.from_json(problem, PROBLEM_JSON)

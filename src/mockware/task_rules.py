@@ -63,8 +63,9 @@ class TaskRule:
         )
         webhook = table.webhook if isinstance(table.webhook, Webhook) else None
         self.hooks = TaskHooks(self.answers, webhook, secret=secret) if webhook else None
-        lists = any(endpoint.kind == "list" for endpoint in self.answers.dialect.endpoints)
-        self.list = TaskList(self.answers, service=service) if lists else None
+        kinds = {endpoint.kind for endpoint in self.answers.dialect.endpoints}
+        self.list = TaskList(self.answers, service=service) if "list" in kinds else None
+        self._forgets = "forget" in kinds or (table.cancel and self.answers.dialect.forgets_ended)
         self._probability = table.failure.probability if isinstance(table.failure, Failure) else 0.0
         self._asks_for_async = table.asks_for_async
         self._retention_s = table.retention_s
@@ -140,8 +141,11 @@ class TaskRule:
         deliveries: list[Delivery] = []
         if hook is not None:
             records["hook"] = Record("h." + task.id, hook.to_bytes(), ttl_s)
-            deliveries = [] if self.answers.runs else self._told_later(hook, task.ends_at)
+            deliveries = self._told_later(hook, task.ends_at)
             records |= {delivery.key: delivery.record(ttl_s) for delivery in deliveries}
+            if self.answers.runs:
+                # Not for this process to send: others find them when it has died and nobody tells of an end.
+                deliveries = []
 
         def settle(before: Sequence[bytes | None]) -> Decision:
             found = dict(zip(records, before, strict=True))
@@ -222,7 +226,8 @@ class TaskRule:
                 means.deliver(deliveries)
             return PASSTHROUGH  # nobody waits for what comes of it
 
-        return means.ask(Writing((record, *(delivery.record(ttl_s) for delivery in deliveries))), settle)
+        hooks = (delivery.record(ttl_s) for delivery in deliveries)
+        return means.ask(Writing((record, *self._withdrawn(hook, task), *hooks)), settle)
 
     # The requests that ask about it
 
@@ -237,7 +242,7 @@ class TaskRule:
             keys["accepted"] = "t." + task.id
         if self.hooks and kind == "cancel":
             keys["hook"] = "h." + task.id
-        if self.list:
+        if self._forgets:
             keys["forgotten"] = "d." + task.id
 
         def settle(values: Sequence[bytes | None]) -> Decision:
@@ -283,6 +288,8 @@ class TaskRule:
         if state.has_ended:
             if state.phase is Phase.CANCELED or self.answers.dialect.cancels_silently:
                 return self.answers.told(self.answers.dialect.canceled, task, state, known, asked)
+            if self.answers.dialect.forgets_ended:
+                return self._forget(task, state._replace(phase=Phase.CANCELED), asked)
             detail = f"the task has ended already: {self.answers.dialect.words[state.phase]}"
             return self.answers.problem(409, "OperationNotCancelable", detail, asked.request)
         now = asked.means.clock()
@@ -305,7 +312,7 @@ class TaskRule:
             )
 
         hooks = (delivery.record(ttl_s) for delivery in deliveries)
-        return asked.means.ask(Writing((record, *hooks)), settle)
+        return asked.means.ask(Writing((record, *self._withdrawn(known.hook, task), *hooks)), settle)
 
     def _forget(self, task: Task, state: State, asked: Asked) -> Decision:
         ttl_s = max(0.0, task.ends_at - asked.means.clock()) + self._retention_s
@@ -328,6 +335,12 @@ class TaskRule:
 
     def _key_of_original(self, request: Request) -> str:
         return self.answers.key("o", self._caller.key(request), request.path)
+
+    def _withdrawn(self, hook: Hook | None, task: Task) -> list[Record]:
+        """Takes back what others would have told of a run in the place of this process."""
+        if hook is None or not self.answers.runs:
+            return []
+        return [delivery.withdrawn for delivery in self._told_later(hook, task.ends_at)]
 
     def _told_later(self, hook: Hook, at: float) -> list[Delivery]:
         return self.hooks.deliveries(hook, at) if self.hooks else []

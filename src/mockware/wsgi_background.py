@@ -100,11 +100,15 @@ class _Pool:
         self._free = 0
         self._watched = False
         self._closing = False
+        self._ends_in_order = False
 
     def accept(self, run: _Run) -> bool:
         with self._lock:
             if self._closing or len(self._accepted) >= MAX_ACCEPTED or not self._man():
                 return False
+            if not self._ends_in_order:
+                self._ends_in_order = True
+                _end_a_child_in_order()
             self._accepted.add(run)
             self._waiting.append(run)
             self._work_comes.notify()
@@ -330,6 +334,17 @@ def _at_exit() -> None:
     deadline = monotonic() + GRACE_S
     for background in list(_backgrounds):
         background._pool.close(deadline)
+
+
+def _end_a_child_in_order() -> None:
+    """Has a child of multiprocessing's, such as a worker of granian, end as other processes do.
+
+    It ends without atexit's functions, before Python 3.13 without any and since then without those that were
+    registered before it was forked (https://github.com/python/cpython/issues/83856).
+    """
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        util.Finalize(None, _at_exit, exitpriority=0)
 
 
 def _in_child() -> None:

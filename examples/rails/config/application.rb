@@ -9,7 +9,6 @@ class ExampleApplication < Rails::Application
   config.api_only = true
   config.eager_load = true
   config.secret_key_base = "only for this example"
-  config.hosts = ["127.0.0.1", "localhost"]
   config.logger = Logger.new($stdout)
   config.log_level = :warn
 end

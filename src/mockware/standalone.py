@@ -1,0 +1,231 @@
+"""A server's app with nothing behind it: any status on demand, and the reference of each.
+
+Law: `/status/{codes}` understands what httpbin's does, and answers what a trigger gets; it is looked up and
+sent, with no router in between. Whatever else a client asks for, it is told what there is. Nothing here is
+mocked by a rule: rules are put in front, by the middleware, and come first.
+"""
+
+from __future__ import annotations
+
+import random
+import shlex
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from .asgi import Receive, Scope, ScopeRequest, Send, reply, reply_at_once, route_path
+from .exceptions import quoted
+from .messages import Response
+from .negotiation import preferred
+from .origins import origin_of, prefix_of
+from .reference import Reference, find_status, raw_text, reference_for
+from .reference_page import Panel, content_security_policy, error_page, overview_page, status_page
+from .replies import JSON, Content, build_problem, problem_content
+from .snippets import FRAMEWORKS, status_snippet
+from .statuses import CATALOGUE, Status, status_for
+from .triggers import RULE_NAME, draw, parse_choices
+
+_STATUS = "/status/"
+_REFERENCE = "/status-reference"
+# Where it stands alone, and where it is found by who shortens the URL, or has a rule for `/`.
+_OVERVIEW = frozenset(("/", _REFERENCE, f"{_REFERENCE}/"))
+
+_HTML = "text/html"
+# To `*/*`, which curl and most libraries send, JSON: who wants a page says so, as every browser does.
+_OFFERED = (JSON, _HTML)
+
+_READABLE = frozenset(("GET", "HEAD"))
+_ALLOW = ("Allow", "GET, HEAD, OPTIONS")
+_NO_APP = "There is no app behind this server to pass a request to."
+_NOT_FOUND = (
+    f"Nothing is here. There are `{_STATUS}CODES` (a status, or a list of them such as `200:0.9,503:0.1`), "
+    f"`/` (all statuses), and `{_REFERENCE}/CODE` (one of them, as HTML or JSON)."
+)
+
+_VARY = ("Vary", "Accept")
+_PAGE_FIELDS = (
+    ("Content-Security-Policy", content_security_policy()),
+    ("Referrer-Policy", "no-referrer"),
+)
+_UNKNOWN_ORIGIN = "http://127.0.0.1:8000"
+
+# Lists of statuses that are asked for again and again are parsed once; the bound is for hostile ones.
+_parse = lru_cache(maxsize=256)(parse_choices)
+
+# Without either of these, a request on HTTP/1.1 has no body (RFC 9112 section 6.3).
+_BODY_FIELDS = frozenset((b"content-length", b"transfer-encoding"))
+
+
+def standalone_app(*, chance: Callable[[], float] = random.random) -> StandaloneApp:
+    """The ASGI app of `mockware serve`. `chance` (from 0, below 1) draws one of several statuses."""
+    return StandaloneApp(chance)
+
+
+class StandaloneApp:
+    """`/status/{codes}`, `/` and `/status-reference/{code}`, as ASGI 3."""
+
+    def __init__(self, chance: Callable[[], float] = random.random) -> None:
+        self._chance = chance
+        self._mocks: dict[int, Response] = {}
+        # By the whole path. Codes without a name join when they are first asked for: up to 400 in all.
+        self._at_once: dict[str, Response] = {}
+        for code in CATALOGUE:
+            self._mock(code)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            return await _live(receive, send)
+        path = scope["path"]
+        root_path = scope.get("root_path")
+        if root_path:
+            path = route_path(path, root_path)
+        response = self._at_once.get(path)
+        if scope["type"] == "http" and scope.get("http_version") == "1.1":
+            has_body = False
+            for name, _ in scope["headers"]:
+                if name in _BODY_FIELDS:
+                    has_body = True
+                elif name == b"expect":
+                    break
+            else:
+                if response is None:
+                    response = self._answer(ScopeRequest(scope, path), scope)
+                if scope["method"] == "HEAD":
+                    response = response.head
+                return await reply_at_once(scope, receive, send, path, response, has_body)
+        request = ScopeRequest(scope, path)
+        if response is None:
+            response = self._answer(request, scope)
+        expects = scope["type"] == "http" and request.expects_to_continue
+        return await reply(scope, receive, send, path, response.to(request.method), expects=expects)
+
+    def _answer(self, request: ScopeRequest, scope: Scope) -> Response:
+        path = request.path
+        if path.startswith(_STATUS):
+            codes = path[len(_STATUS) :]
+            return self._mocked(codes) if codes and "/" not in codes else _problem(404, _NOT_FOUND)
+        if path in _OVERVIEW:
+            word = ""
+        elif path.startswith(f"{_REFERENCE}/"):
+            word = path[len(_REFERENCE) + 1 :]
+        else:
+            return _problem(404, _NOT_FOUND)
+        if request.method == "OPTIONS":
+            return Response(204, "No Content", [_ALLOW], b"", rule="")
+        if request.method not in _READABLE:
+            # RFC 9110 section 15.5.6: "The origin server MUST generate an Allow header field".
+            return _problem(405, f"{quoted(request.method)} is not for this page.", _ALLOW)
+        base, prefix = _base(request, scope), prefix_of(request, trusts_forwarded=False)
+        wants_html = preferred(request.header("accept"), _OFFERED) == _HTML
+        if not word:
+            if wants_html:
+                return _page(200, overview_page(base=base, prefix=prefix))
+            listed = [_named(status, base) for status in CATALOGUE.values()]
+            return _content(200, Content.from_json({"statuses": listed}), _VARY)
+        try:
+            code = find_status(word)
+        except ValueError as error:
+            if wants_html:
+                return _page(404, error_page("No such status", str(error), prefix=prefix))
+            return _problem(404, str(error), _VARY)
+        reference = reference_for(code)
+        curl = shlex.join(("curl", "-i", f"{base}{_STATUS}{code}"))
+        if wants_html:
+            return _page(200, status_page(reference, _panels(code), curl=curl, prefix=prefix))
+        return _content(200, Content.from_json(_document(reference, curl, base)), _VARY)
+
+    def _mocked(self, codes: str) -> Response:
+        try:
+            status = draw(_parse(codes), self._chance())
+        except ValueError as error:
+            return build_problem(400, f"{_STATUS}: {quoted(codes)}: {error}", rule=RULE_NAME)
+        return _problem(404, _NO_APP) if status is None else self._mock(status)
+
+    def _mock(self, code: int) -> Response:
+        response = self._mocks.get(code)
+        if response is None:
+            response = self._mocks[code] = reference_for(code).response
+            self._at_once[f"{_STATUS}{code}"] = response
+        return response
+
+
+# ---- the reference
+
+
+@lru_cache(maxsize=64)  # of 400 codes, those that are looked at
+def _panels(code: int) -> tuple[Panel, ...]:
+    return tuple(
+        Panel(framework.slug, framework.title, framework.language, status_snippet(code, framework.slug))
+        for framework in FRAMEWORKS.values()
+    )
+
+
+def _named(status: Status, base: str) -> dict[str, Any]:
+    return {
+        "code": status.code,
+        "phrase": status.phrase,
+        "meaning": status.meaning,
+        "section": status.section,
+        "link": status.link,
+        "reference": f"{base}{_REFERENCE}/{status.code}",
+    }
+
+
+def _document(reference: Reference, curl: str, base: str) -> dict[str, Any]:
+    """All that the page of a status says, for programs."""
+    response = reference.response
+    return {
+        **_named(reference.status, base),
+        "response": {
+            "status": response.status,
+            "headers": response.headers,
+            "body": response.body.decode(),
+            "raw": raw_text(response),
+        },
+        "curl": curl,
+        "trigger": reference.curl,
+        "snippets": [panel._asdict() for panel in _panels(response.status)],
+    }
+
+
+def _base(request: ScopeRequest, scope: Scope) -> str:
+    """The URL under which the client knows us, as far as it is believed, or under which we know ourselves."""
+    origin = origin_of(request, trusts_forwarded=False)
+    if not origin:
+        host, port = scope.get("server") or ("", None)
+        # Of a Unix socket, the host is a path, and there is no port.
+        origin = f"http://{f'[{host}]' if ':' in host else host}:{port}" if port else _UNKNOWN_ORIGIN
+    return origin + prefix_of(request, trusts_forwarded=False)
+
+
+# ---- what is no mock
+
+
+def _content(status: int, content: Content, *headers: tuple[str, str]) -> Response:
+    fields = [
+        ("Content-Type", content.media_type),
+        ("Content-Length", str(len(content.body))),
+        # It says what this version of mockware does, at the address that was asked.
+        ("Cache-Control", "no-store"),
+        ("X-Content-Type-Options", "nosniff"),
+        *headers,
+    ]
+    return Response(status, status_for(status).phrase, fields, content.body, rule="")
+
+
+def _page(status: int, text: str) -> Response:
+    content = Content(text.encode(), f"{_HTML}; charset=utf-8")
+    return _content(status, content, _VARY, *_PAGE_FIELDS)
+
+
+def _problem(status: int, detail: str, *headers: tuple[str, str]) -> Response:
+    return _content(status, problem_content(status, detail), *headers)
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    """The lifespan of an app that has nothing to start or stop."""
+    while True:
+        event = (await receive())["type"]
+        await send({"type": f"{event}.complete"})
+        if event == "lifespan.shutdown":
+            return
