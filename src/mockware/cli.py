@@ -1,4 +1,4 @@
-"""The commands: `mockware demo`, `run`, `proxy`, `serve`, `check`, `explain`, `status`, `snippet`, `schema`.
+"""The commands: `demo`, `run`, `proxy`, `serve`, `check`, `explain`, `status`, `snippet` and `schema`.
 
 Law: a command reads arguments, calls what is below, and prints; what it prints is decided elsewhere. A
 user's mistake ends in one line for each thing that is wrong, on stderr, and in an exit code, never in a
