@@ -173,6 +173,7 @@ def test_what_a_framework_cannot_do_is_refused_by_name() -> None:
         ("express", Rule("BREW /a"), "Express has no method BREW"),
         ("flask", Rule("/a<b"), "Flask has no route for a path with `<`"),
         ("spring-boot", Rule("/a", headers={"content-type": "x"}), "no Content-Type that is no media type"),
+        ("spring-boot", Rule("/a;b"), "behind a `;` in a path"),
         ("aspnet-core", Rule("/{a:path}/b"), "not at the end"),
         ("aspnet-core", Rule("/a//b"), "with `//`"),
     ):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from .exceptions import quoted
 from .handlers import EXPRESSIONS, METHODS, Framework, Handler, expression, segments
 from .literals import base64_text, comments, java_string
 from .messages import TOKEN
@@ -27,7 +28,9 @@ def _write(handler: Handler) -> Mapping[str, str]:
         raise ValueError(f"Spring has no annotation for the method {', '.join(unknown)}")
     media_type = handler.content_type
     if media_type is not None and not _MEDIA_TYPE.fullmatch(media_type):
-        raise ValueError(f"Spring sends no Content-Type that is no media type: {media_type}")
+        raise ValueError(f"Spring sends no Content-Type that is no media type, such as {quoted(media_type)}")
+    if any(";" in token for token in handler.tokens if isinstance(token, str)):
+        raise ValueError("Spring takes what stands behind a `;` in a path for something else")
     title = f"{_FILE}, for Spring Boot 3."
     run = "Beside it is the application, with spring-boot-starter-web. Run it with: mvn spring-boot:run"
     path, is_exact = _path(handler)
