@@ -52,6 +52,22 @@ def test_rules_come_first_and_triggers_are_heeded(tmp_path: Path) -> None:
         assert missing.headers["content-type"] == "application/problem+json"
 
 
+def test_the_log_is_as_loud_as_granians(tmp_path: Path) -> None:
+    for arguments, shown in (([], 1), (["--log-level=warning"], 0), (["--no-log"], 0)):
+        with serving(*arguments, cwd=tmp_path, command="serve") as (program, url):
+            assert httpx.get(f"{url}/x", headers={"X-Mock-Status": "418"}).status_code == 418
+            assert program.interrupt() == 0
+        assert program.text.count("mocked 'GET' '/x': 418") == shown
+        assert ("mockware is ON" in program.text) == ("--no-log" not in arguments)
+
+
+def test_a_handshake_is_a_request_like_any_other(tmp_path: Path) -> None:
+    with serving(cwd=tmp_path, command="serve") as (_, url):
+        fields = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+        fields["Sec-WebSocket-Key"] = "AAAAAAAAAAAAAAAAAAAAAA=="
+        assert httpx.get(f"{url}/status/426", headers=fields).status_code == 426
+
+
 def test_the_reference_is_there_while_mocks_are_off(tmp_path: Path) -> None:
     with serving(cwd=tmp_path, command="serve", env=environ(MOCKWARE="off")) as (program, url):
         assert httpx.get(f"{url}/status/202").content == CANONICAL

@@ -9,6 +9,7 @@ what it does not know is an error.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 import subprocess
@@ -16,6 +17,7 @@ import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +96,7 @@ def host(granian: Any, what: Served, *, rules: Sequence[str], **options: Any) ->
     if rules:
         # There an app that wraps itself sees them, too.
         os.environ["MOCKWARE_FILE"] = environ["MOCKWARE_FILE"] = _joined(environ.get("MOCKWARE_FILE"), rules)
-    found = look_at(what, environ)
+    found = look_at(replace(what, log_level=_log_level(options)), environ)
     out = Terminal(sys.stderr, os.environ)
     for notice in found["notices"]:
         out.line(notice)
@@ -114,6 +116,14 @@ def host(granian: Any, what: Served, *, rules: Sequence[str], **options: Any) ->
     except (OSError, OverflowError, RuntimeError, ValueError) as error:
         # An address that is taken or none, a port that is none, a certificate that is none.
         raise RunError([f"the server does not start at {place}: {first_line(error)}"]) from None
+
+
+def _log_level(options: Mapping[str, Any]) -> int:
+    """What granian's options say of the log, for ours."""
+    if not options["log_enabled"]:
+        return logging.CRITICAL + 1
+    name = options["log_level"].name.upper()
+    return logging.getLevelNamesMapping().get(name, logging.INFO)
 
 
 def _left_out(granian: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Law: each is a value that travels from the command to the workers as text, and i
 from __future__ import annotations
 
 import json
+import logging
 import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -45,9 +46,13 @@ class RunError(MockwareError):
 
 @dataclass(frozen=True, kw_only=True)
 class Served:
-    """`interface` is granian's word for how it speaks, empty where that is to be found out."""
+    """`interface` is granian's word for how it speaks, empty where that is to be found out.
+
+    `log_level` is the least level that is shown; each mock is a line at INFO.
+    """
 
     interface: str = "asgi"
+    log_level: int = logging.INFO
 
     def load(self) -> Any:
         """The app, without mocks. Raises MockwareError."""

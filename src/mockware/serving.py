@@ -13,7 +13,9 @@ from .served import ServedReference
 
 def command() -> Any:
     """Granian's command with its own options, and no APP. Raises ImportError without granian."""
-    return hosting.command("serve", _serve, params=[], help=HELP, epilog=EPILOG, without=("factory",))
+    return hosting.command(
+        "serve", _serve, params=[], help=HELP, epilog=EPILOG, without=("factory", "websockets")
+    )
 
 
 HELP = """Serve mocks alone, with no app behind them, and a reference of all statuses.
@@ -33,4 +35,5 @@ Exit codes: 0 stopped by Ctrl-C, 1 it cannot be served, 2 wrong usage."""
 
 
 def _serve(granian: Any, **options: Any) -> None:
-    hosting.host(granian, ServedReference(), **options)
+    # Nobody is there to talk to: a handshake is a GET like any other, and costs the others nothing.
+    hosting.host(granian, ServedReference(), websockets=False, **options)

@@ -36,6 +36,7 @@ def served() -> Any:
         del sys.path[0]  # where granian found this file; the app's own modules come first
     try:
         what, app = _load()
+        _show_log(what.log_level)
         return _wrapped(what.interface, app)
     except (MockwareError, TypeError) as error:
         _refusal(error).tell(Terminal(sys.stderr, os.environ))
@@ -60,7 +61,6 @@ def _load() -> tuple[Served, Any]:
 
 
 def _wrapped(interface: str, app: Any) -> Any:
-    _show_log()
     if isinstance(app, (ASGIMockMiddleware, WSGIMockMiddleware)):
         return app  # it has the rules of the environment already
     if interface == "wsgi":
@@ -73,14 +73,14 @@ def _wrapped(interface: str, app: Any) -> Any:
     return wrapped
 
 
-def _show_log() -> None:
-    """Shows each mocked request, unless the app has set up logging as it wants it."""
+def _show_log(level: int) -> None:
+    """Shows what is at least of this level, unless the app has set up logging as it wants it."""
     logger = logging.getLogger("mockware")
     if not logger.hasHandlers():
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("[%(levelname)s] %(message)s"))  # as granian writes its own
         logger.addHandler(handler)
-        logger.setLevel(logging.INFO)
+        logger.setLevel(level)
 
 
 def _look() -> dict[str, Any]:
