@@ -81,7 +81,6 @@ def test_the_reference_is_there_while_mocks_are_off(tmp_path: Path) -> None:
         (["--rules=none.toml"], 1, "none.toml"),
         (["--factory"], 2, "--factory"),
         (["--host=203.0.113.1"], 1, "at 203.0.113.1:8000: this machine has no such address"),
-        (["--uds=none/x.sock"], 1, "the server does not start at none/x.sock: No such file or directory"),
     ],
 )
 def test_what_cannot_be_is_refused_at_once(
@@ -91,6 +90,12 @@ def test_what_cannot_be_is_refused_at_once(
     assert (done.returncode, done.stdout) == (code, "")
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_socket_that_cannot_be_made_is_told_by_its_path(tmp_path: Path) -> None:
+    done = run("serve", "--uds=none/x.sock", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "error: the server does not start at none/x.sock: No such file or directory" in done.stderr
 
 
 def test_an_environment_that_is_wrong_is_told_before_anything_listens(tmp_path: Path) -> None:

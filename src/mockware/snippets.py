@@ -100,7 +100,7 @@ def framework_named(slug: str) -> Framework:
     """Raises ValueError, with the nearest right word, where there is none."""
     if slug not in FRAMEWORKS:
         if other := _BY_OTHER_NAMES.get(slug.lower().replace(".", "").replace(" ", "-")):
-            raise ValueError(f"{quoted(slug)} is no framework here; did you mean `{other}`?")
+            raise ValueError(f"{quoted(slug)} is no framework; did you mean `{other}`?")
         raise ValueError(f"{quoted(slug)} is no framework{did_you_mean(slug, FRAMEWORKS)}")
     return FRAMEWORKS[slug]
 
