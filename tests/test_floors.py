@@ -114,6 +114,7 @@ FLOORS = {
     "wsgi": 13,
     "proxy": 13,
     "standalone": 14,
+    "testing": 14,
     "__init__": 14,
     # the commands
     "arguments": 15,
@@ -124,6 +125,7 @@ FLOORS = {
     "review": 15,
     "hosting": 15,
     "proxying": 15,
+    "pytest_plugin": 15,
     "running": 15,
     "served": 15,
     "serving": 15,
