@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from copy import copy
 from datetime import datetime
+from functools import partial
 from random import Random
 from sys import modules
 from threading import Lock
@@ -342,23 +343,20 @@ _Put = Callable[[ExitStack], object]
 
 def _placed(app: Any, snapshot: Snapshot) -> tuple[Any, _Put]:
     """What a client is given, and what puts the mocks in their place and back."""
-
-    def around(inner: Any) -> Any:
-        if interface_of(inner) == "WSGI":
-            return WSGIMockMiddleware.from_snapshot(inner, snapshot)
-        return ASGIMockMiddleware.from_snapshot(inner, snapshot)
-
+    over_asgi = partial(ASGIMockMiddleware.from_snapshot, snapshot=snapshot)
+    over_wsgi = partial(WSGIMockMiddleware.from_snapshot, snapshot=snapshot)
     if _is_one(app, "starlette.applications", "Starlette"):
         # Its `add_middleware` is for apps that no request has come to yet, and cannot be undone. What it adds
         # to is this stack, which is built for the first request.
         def put(stack: ExitStack) -> None:
-            _set(stack, app, "middleware_stack", around(app.middleware_stack or app.build_middleware_stack()))
+            inner = app.middleware_stack or app.build_middleware_stack()
+            _set(stack, app, "middleware_stack", over_asgi(inner))
 
         return app, put
     if callable(app) and callable(getattr(app, "wsgi_app", None)):  # where Flask's documentation wraps it
-        return app, lambda stack: _set(stack, app, "wsgi_app", around(app.wsgi_app))
+        return app, lambda stack: _set(stack, app, "wsgi_app", over_wsgi(app.wsgi_app))
     if callable(app) and callable(getattr(app, "asgi_app", None)):  # and Quart's
-        return app, lambda stack: _set(stack, app, "asgi_app", around(app.asgi_app))
+        return app, lambda stack: _set(stack, app, "asgi_app", over_asgi(app.asgi_app))
     if _is_one(app, "django.test.client", "Client"):
         # django.test.Client calls no app: its handler makes a request of the environ and asks the views.
         return app, lambda stack: _set(stack, app, "handler", _DjangoHandler(app.handler, snapshot))
@@ -367,7 +365,8 @@ def _placed(app: Any, snapshot: Snapshot) -> tuple[Any, _Put]:
             "of Django's clients only the synchronous one can be given mocks; "
             "give mocks() the app, get_asgi_application(), and m.app to httpx.ASGITransport"
         )
-    return around(app), lambda stack: None
+    wrapped = over_wsgi(app) if interface_of(app) == "WSGI" else over_asgi(app)
+    return wrapped, lambda stack: None
 
 
 def _is_one(app: object, module: str, name: str) -> bool:
