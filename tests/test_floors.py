@@ -15,6 +15,7 @@ FLOORS = {
     # facts and values
     "captured": 0,
     "counters": 0,
+    "django_client": 0,
     "durations": 0,
     "encodings": 0,
     "exceptions": 0,
@@ -109,6 +110,7 @@ FLOORS = {
     "exchange": 12,
     "relay": 12,
     "snippets": 12,
+    "watching": 12,
     # the adapters, and the face
     "asgi": 13,
     "wsgi": 13,

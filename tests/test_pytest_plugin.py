@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.test_testing import run_tests
+from tests.pytest_runs import run_tests
 
 PROGRAM = """
     from flask import Flask

@@ -1,9 +1,6 @@
 """What a test gets in front of the app that its client holds, and what is left of it afterwards."""
 
 import asyncio
-import subprocess
-import sys
-import textwrap
 import threading
 import warnings
 from collections.abc import Iterator
@@ -21,10 +18,12 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.websockets import WebSocketDisconnect
 from tests.by_hand import Sent, over_asgi, over_wsgi
+from tests.pytest_runs import run_tests
 
 from mockware import ConfigError, Rule
 from mockware.interfaces import interface_of
-from mockware.testing import MAX_REQUESTS, Clock, Mocks, UnknownRuleError, UnusedRulesError, mocks
+from mockware.testing import Clock, Mocks, UnknownRuleError, UnusedRulesError, mocks
+from mockware.watching import MAX_REQUESTS
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # newer versions of Starlette would have it on top of another client
@@ -188,7 +187,7 @@ def test_a_client_of_quarts_gets_mocks() -> None:
 
 
 DJANGO = """
-    import json
+    import asyncio
 
     import django
     import pytest
@@ -216,16 +215,6 @@ DJANGO = """
     HEADERS = {"Set-Cookie": ["a=1", "b=2"], "Vary": ["x", "y"]}
     DOWN = Rule("POST /payments", name="payments-down", status=503, headers=HEADERS)
 """
-
-
-def run_tests(folder: Path, program: str, *arguments: str) -> str:
-    """Runs a program of tests as its author would, and gives what pytest says."""
-    (folder / "test_it.py").write_text(textwrap.dedent(program))
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", *arguments],
-        cwd=folder, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    return done.stdout + done.stderr
 
 
 def test_a_client_of_djangos_gets_mocks(tmp_path: Path) -> None:
@@ -287,9 +276,27 @@ def test_a_client_of_djangos_gets_mocks(tmp_path: Path) -> None:
         assert handler.enforce_csrf_checks is True
 
 
-    def test_the_asynchronous_client_is_told_what_to_do_instead(mocks):
-        with pytest.raises(TypeError, match="ASGITransport"):
-            mocks(AsyncClient(), [DOWN])
+    def test_mocks_answer_the_asynchronous_client(mocks):
+        client = AsyncClient()
+        trial = Rule("PUT /payments", name="trial", patch={"status": 203, "json": {"plan": "trial"}})
+
+        async def ask():
+            with mocks(client, [DOWN, trial], strict=True) as m:
+                response = await client.post("/payments", {"amount": 7}, content_type="application/json")
+                assert (response.status_code, response["X-Mock-Rule"]) == (503, "payments-down")
+                assert response["Vary"] == "x, y"
+                assert {name: cookie.value for name, cookie in client.cookies.items()} == {"a": "1", "b": "2"}
+                assert response.asgi_request.path == "/payments"
+                response = await client.put("/payments", "abc", content_type="text/plain")
+                assert (response.status_code, response.json()) == (203, {"sent": "abc", "plan": "trial"})
+                response = await client.patch("/payments", "abc", content_type="text/plain")
+                assert type(response) is JsonResponse
+                assert response.json()["sent"] == "abc"
+                assert type(await client.get("/stream")) is StreamingHttpResponse
+            assert m.requests("payments-down")[0].json == {"amount": 7}
+            assert (await client.post("/payments")).status_code == 200
+
+        asyncio.run(ask())
 
 
     def test_the_whole_app_gets_mocks_over_wsgi(mocks):
