@@ -470,6 +470,16 @@ def test_a_stall_falls_silent_without_the_silence() -> None:
         assert events[-1] == {"type": "http.response.body", "body": b"", "more_body": True}
 
 
+def test_clients_show_a_fault_as_the_readme_says() -> None:
+    rule = Rule("/payments", fault="cut", text="half")
+    with mocks(wsgi_app, [rule]) as m, pytest.raises(ConnectionResetError):
+        asked(m.app)
+    with mocks(asgi_app, [rule]) as m:
+        with pytest.raises(AssertionError):
+            asked(m.app)
+        assert TestClient(m.app).post("/payments").text == "ha"
+
+
 def asked_by_hand(app: Any) -> list[Any]:
     events: list[Any] = []
 
