@@ -28,6 +28,7 @@ COSTLY = [
     "jinja2",
     "pydantic",
     "pydantic_core",
+    "pytest",
     "redis",
     "starlette",
     "uvicorn",
