@@ -15,6 +15,7 @@ FLOORS = {
     # facts and values
     "captured": 0,
     "counters": 0,
+    "django_client": 0,
     "durations": 0,
     "encodings": 0,
     "exceptions": 0,
@@ -109,11 +110,13 @@ FLOORS = {
     "exchange": 12,
     "relay": 12,
     "snippets": 12,
+    "watching": 12,
     # the adapters, and the face
     "asgi": 13,
     "wsgi": 13,
     "proxy": 13,
     "standalone": 14,
+    "testing": 14,
     "__init__": 14,
     # the commands
     "arguments": 15,
@@ -124,6 +127,7 @@ FLOORS = {
     "review": 15,
     "hosting": 15,
     "proxying": 15,
+    "pytest_plugin": 15,
     "running": 15,
     "served": 15,
     "serving": 15,

@@ -28,6 +28,7 @@ COSTLY = [
     "jinja2",
     "pydantic",
     "pydantic_core",
+    "pytest",
     "redis",
     "starlette",
     "uvicorn",
@@ -110,6 +111,10 @@ def test_using_mockware_brings_nothing_optional() -> None:
     assert not modules_after(code) & optional
 
 
+def test_testing_brings_neither_pytest_nor_a_framework() -> None:
+    assert not modules_after("import mockware.testing") & {"_pytest", "pytest", "django", "flask", "httpx"}
+
+
 # One fact in several places
 
 
@@ -177,8 +182,13 @@ def names_of(requirements: list[str]) -> set[str]:
     return {re.split(r"[\[><=~!; ]", line)[0] for line in requirements}
 
 
+# What a file that is there for a host imports of it: only the host imports that file.
+HOSTS = {"pytest_plugin": {"pytest"}}
+
+
 def test_what_the_source_imports_is_what_is_required_or_comes_with_an_extra() -> None:
-    imported = set().union(*map(imported_by, Path(mockware.__file__).parent.glob("*.py")))
+    files = Path(mockware.__file__).parent.glob("*.py")
+    imported = set().union(*(imported_by(path) - HOSTS.get(path.stem, set()) for path in files))
     required = names_of(METADATA["dependencies"])
     extras = METADATA["optional-dependencies"]
     assert required <= imported
@@ -193,6 +203,12 @@ def test_the_package_is_marked_as_typed() -> None:
 def test_the_licence_is_the_one_that_is_declared() -> None:
     assert METADATA["license"] == "MIT"
     assert "MIT" in (ROOT / "LICENSE").read_text("utf-8").splitlines()[0]
+
+
+def test_the_plugin_is_there_for_pytest() -> None:
+    (module,) = METADATA["entry-points"]["pytest11"].values()
+    assert set(HOSTS) == {module.removeprefix("mockware.")}
+    assert hasattr(importlib.import_module(module), "mocks")
 
 
 def test_the_command_is_there() -> None:

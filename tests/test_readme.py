@@ -18,6 +18,7 @@ from flask import Flask
 from starlette.applications import Starlette
 from tests.by_hand import Sent, over_asgi, over_wsgi
 from tests.commands import PATIENCE_S, environ, serving
+from tests.pytest_runs import run_tests
 from tests.upstreams import Upstream
 
 import mockware
@@ -31,13 +32,13 @@ def blocks(language: str) -> list[str]:
 
 
 CONSOLE, RULES = blocks("console")[0], blocks("toml")[0]
-FIRST_APP, WRAPPINGS = blocks("python")
+FIRST_APP, WRAPPINGS, USERS_TESTS = blocks("python")
 DEMO_COMMAND, TEST_COMMAND, HOSTING = blocks("sh")
 
 
 def test_these_are_all_the_blocks_that_there_are() -> None:
     languages = re.findall(r"^```(\S+)$", README, re.MULTILINE)
-    assert languages == ["console", "python", "sh", "sh", "python", "sh", "toml"]
+    assert languages == ["console", "python", "sh", "sh", "python", "sh", "toml", "python"]
 
 
 @pytest.fixture
@@ -210,6 +211,10 @@ def test_replies_come_in_turn_and_a_patch_changes_what_the_app_says(on: Path) ->
     changed = over_asgi(app, Sent("GET", "/users/7"))
     assert (changed.status, changed.one("x-plan")) == (203, "trial")
     assert json.loads(changed.body) == {"name": "7", "plan": "trial"}
+
+
+def test_the_tests_that_it_shows_pass(on: Path) -> None:
+    assert run_tests(on, USERS_TESTS).startswith("..  ")
 
 
 PROXY_LINE, SERVE_LINE = HOSTING.strip().splitlines()

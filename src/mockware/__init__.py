@@ -10,16 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .asgi import ASGIMockMiddleware
-from .environment import read_environment
 from .exceptions import ConfigError, MockwareError, Problem
-from .interfaces import interface_of
-from .wsgi import WSGIMockMiddleware
 
 if TYPE_CHECKING:
+    from .asgi import ASGIMockMiddleware
     from .config import RulesArgument
     from .questions import Store
     from .rules import Rule
+    from .wsgi import WSGIMockMiddleware
 
 __all__ = [
     "ASGIMockMiddleware",
@@ -50,6 +48,11 @@ def wrap(
     `ASGIMockMiddleware`. Raises ConfigError, with every problem, for a bad configuration, and TypeError
     where the app is neither or cannot be told.
     """
+    from .asgi import ASGIMockMiddleware
+    from .environment import read_environment
+    from .interfaces import interface_of
+    from .wsgi import WSGIMockMiddleware
+
     middleware: Any = WSGIMockMiddleware
     if read_environment(environ, enabled=enabled).enabled and interface_of(app) != "WSGI":
         middleware = ASGIMockMiddleware
@@ -58,11 +61,20 @@ def wrap(
 
 
 def __getattr__(name: str) -> Any:
-    # `Rule` brings pydantic along, which a process where mockware is off shall not have to import.
+    # `Rule` brings pydantic along, which a process where mockware is off shall not have to import; the
+    # adapters bring half of the rest, and a run of pytest imports the package for its fixture alone.
     if name == "Rule":
         from .rules import Rule
 
         return Rule
+    if name == "ASGIMockMiddleware":
+        from .asgi import ASGIMockMiddleware
+
+        return ASGIMockMiddleware
+    if name == "WSGIMockMiddleware":
+        from .wsgi import WSGIMockMiddleware
+
+        return WSGIMockMiddleware
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

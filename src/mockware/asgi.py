@@ -11,7 +11,7 @@ import logging
 import sys
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 from .asgi_patching import patch_asgi
@@ -86,8 +86,11 @@ class ASGIMockMiddleware:
         clock: Callable[[], float] | None = None,
     ) -> Any:
         snapshot = snapshot_for(rules, enabled=enabled, store=store, environ=environ, clock=clock)
-        if snapshot is None:
-            return app
+        return app if snapshot is None else cls.from_snapshot(app, snapshot)
+
+    @classmethod
+    def from_snapshot(cls, app: Any, snapshot: Snapshot) -> Self:
+        """`app` with rules in front of it that are compiled already, whatever the environment says."""
         if check_interface(app, "ASGI") == "ASGI 2":
             from asgiref.compatibility import double_to_single_callable
 

@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 from .bodies import buffer_input, drain_input
@@ -74,8 +74,11 @@ class WSGIMockMiddleware:
         clock: Callable[[], float] | None = None,
     ) -> Any:
         snapshot = snapshot_for(rules, enabled=enabled, store=store, environ=environ, clock=clock)
-        if snapshot is None:
-            return app
+        return app if snapshot is None else cls.from_snapshot(app, snapshot)
+
+    @classmethod
+    def from_snapshot(cls, app: Any, snapshot: Snapshot) -> Self:
+        """`app` with rules in front of it that are compiled already, whatever the environment says."""
         check_interface(app, "WSGI")
         self = super().__new__(cls)
         self.app = app
