@@ -116,6 +116,11 @@ def test_a_length_beside_chunks_is_not_handed_on() -> None:
         assert not {"content-length", "transfer-encoding"} & {name for name, _ in outgoing.fields}
 
 
+def test_cookies_that_came_one_by_one_over_http_2_are_one_field_over_http_1() -> None:
+    request = scope(("cookie", "a=1"), ("accept", "*/*"), ("cookie", "b=2"), http_version="2")
+    assert said(Forwarding(), request, "cookie") == ["a=1; b=2"]
+
+
 def test_two_hosts_are_not_handed_on() -> None:
     with pytest.raises(ValueError, match="two Host fields"):
         Forwarding().to_upstream(scope(("host", "a"), ("host", "b")))

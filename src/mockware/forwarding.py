@@ -155,6 +155,8 @@ class Forwarding:
         # RFC 9110 section 7.6.3: "a gateway MUST send an appropriate Via header field in each inbound
         # request".
         version = scope.get("http_version", "1.1")
+        if version >= "2":
+            _join_cookies(kept)
         if via:
             kept.append(("via", f"{via.decode()}, {version} {self._name}"))
         else:
@@ -197,6 +199,15 @@ def _add_to_trusted(kept: list[tuple[str, str]], sender: Sequence[tuple[str, str
             kept.append((name, before[name]))
     told = {name for name, _ in sender}
     kept += [(name, value) for name, value in before.items() if name not in told]
+
+
+def _join_cookies(kept: list[tuple[str, str]]) -> None:
+    """RFC 9113 section 8.2.3: several Cookie fields "MUST be concatenated into a single octet string" before
+    they are passed to HTTP/1.1; browsers send one for each cookie."""
+    cookies = [value for name, value in kept if name == "cookie"]
+    if len(cookies) > 1:
+        kept[:] = [pair for pair in kept if pair[0] != "cookie"]
+        kept.append(("cookie", "; ".join(cookies)))
 
 
 def _not_utf8(fields: Fields) -> str:
