@@ -175,10 +175,11 @@ def test_the_upstream_is_not_blamed_for_a_client_that_is_lost(
 
 
 def test_on_trio_it_says_what_it_needs() -> None:
+    left: list[Event] = [{"type": "lifespan.startup"}]
     sent: list[Event] = []
 
     async def receive() -> Event:
-        return {"type": "lifespan.startup"}
+        return left.pop()
 
     async def send(event: Event) -> None:
         sent.append(event)

@@ -90,8 +90,7 @@ class Exchange:
                 self._upload.give_up()
 
     def _is_of_send(self, error: Exception) -> bool:
-        """Whether it is the client who has gone: by ASGI, `send()` raises an OSError then. The upstream's are
-        the client library's."""
+        """Whether the client has gone, where ASGI's `send()` raises an OSError: all others are aiohttp's."""
         return self._started and isinstance(error, OSError) and not isinstance(error, _UPSTREAMS)
 
     def _stop_watching(self) -> None:
