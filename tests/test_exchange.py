@@ -1,5 +1,6 @@
 """A request and its response through a proxy: what the other side sees, byte for byte, on real servers."""
 
+import contextlib
 import gzip
 import json
 import threading
@@ -454,8 +455,35 @@ def test_an_upstream_that_is_broken_is_a_502(front: Front, function: Any, error:
         told(connection.ask("GET", "/x"))
 
 
+def test_a_101_that_nobody_has_asked_for_is_a_502(front: Front) -> None:
+    @front.upstream.on("/switches")
+    def switch(arrived: Arrived) -> None:
+        arrived.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nraw")
+        arrived.ends()
+
+    with front.connect() as connection:
+        problem(connection.ask("GET", "/switches"), 502, "http_protocol_error")
+        told(connection.ask("GET", "/x"))
+
+
+def test_a_tunnel_is_not_opened(front: Front) -> None:
+    with front.connect() as connection:
+        problem(connection.ask("CONNECT", "/x"), 400, "http_request_error")
+
+
+def test_a_method_in_small_letters_is_not_made_another(tmp_path: Path) -> None:
+    # uvicorn's parser knows none.
+    with contextlib.ExitStack() as stack:
+        upstream = stack.enter_context(Upstream())
+        front = stack.enter_context(in_front_of(upstream, folder=tmp_path))
+        connection = stack.enter_context(front.connect())
+        problem(connection.ask("get", "/x"), 400, "http_request_error")
+
+
 def test_a_value_that_cannot_be_handed_on_is_a_400(front: Front) -> None:
     with front.connect() as connection:
+        connection.send(b"GET /x HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
+        assert "two Host fields" in problem(connection.response(), 400, "http_request_error")
         response = connection.ask("GET", "/x", [("X-Latin", "caf\u00e9")])
         assert "x-latin" in problem(response, 400, "http_request_error")
 
@@ -527,6 +555,24 @@ def test_events_may_be_rare(hasty: Front) -> None:
 
     with hasty.connect() as connection:
         assert connection.ask("GET", "/events").body == b"data: 1\n\ndata: 2\n\n"
+
+
+def test_events_may_be_rare_behind_an_upload_that_ends_later(hasty: Front) -> None:
+    @hasty.upstream.on("/talk")
+    def talk(arrived: Arrived) -> None:
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+        arrived.send(head + b"Transfer-Encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n")
+        arrived.body()
+        threading.Event().wait(2.5)  # as above
+        arrived.send(b"9\r\ndata: 2\n\n\r\n0\r\n\r\n")
+
+    head, first, *others = chunked("POST", "/talk", pieces=[b"a", b"b"])
+    with hasty.connect() as connection:
+        connection.send(head, first)
+        start = connection.head()
+        assert start.startswith(b"HTTP/1.1 200"), start
+        connection.send(*others)
+        assert connection.take(28) == b"9\r\ndata: 1\n\n\r\n9\r\ndata: 2\n\n\r\n"
 
 
 def test_a_client_that_pauses_in_its_upload_is_waited_for(hasty: Front) -> None:

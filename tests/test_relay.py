@@ -17,6 +17,8 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.sync.server import ServerConnection, serve
 
 PATIENCE_S = 20
+# More than one read of a socket.
+LONG_REFUSAL = "no. " * 15_000
 
 
 class Peer:
@@ -42,6 +44,8 @@ class Peer:
 
     def _ask(self, connection: ServerConnection, request: Request) -> Response | None:
         self.seen.append(request)
+        if request.path == "/refused/at-length":
+            return connection.respond(403, LONG_REFUSAL)
         if request.path == "/refused":
             refusal = connection.respond(401, "who are you?")
             refusal.headers["WWW-Authenticate"] = "Bearer"
@@ -171,6 +175,12 @@ def test_a_handshake_that_the_upstream_refuses_is_refused_with_its_words(front: 
     assert response.status_code == 401
     assert response.headers["WWW-Authenticate"] == "Bearer"
     assert b"who are you?" in (response.body or b"")
+
+
+def test_a_long_refusal_comes_whole(front: tuple[Front, Peer]) -> None:
+    with pytest.raises(InvalidStatus) as refused, opened(front, "/refused/at-length"):
+        pass
+    assert (refused.value.response.body or b"").decode() == LONG_REFUSAL
 
 
 def test_a_handshake_can_be_mocked(front: tuple[Front, Peer]) -> None:

@@ -28,6 +28,8 @@ Send = Callable[[Event], Awaitable[None]]
 # Most exchanges are over by then; only in the others is it worth while to look whether the client has left.
 _LOOK_AFTER_S = 0.1
 _LOOK_EVERY_S = 1.0
+# What among OSErrors comes from the client library, or from the clock.
+_UPSTREAMS = (aiohttp.ClientError, TimeoutError)
 
 
 class Exchange:
@@ -45,6 +47,7 @@ class Exchange:
         "_listener",
         "_loop",
         "_proxy",
+        "_reads",
         "_receive",
         "_scope",
         "_send",
@@ -63,10 +66,11 @@ class Exchange:
         self._expects = False  # the client holds its body back, and nobody has asked for it yet
         self._has_whole = False  # there is nothing more of the request to come
         self._started = False
+        self._reads = False  # a response whose next piece is due
         self._gone = False
         self._waits_since: float | None = None  # for the upstream
         self._listener: asyncio.Task[None] | None = None
-        self._ended = False  # by the clock, or because the client has gone
+        self._ended = False  # by the clock, by the client who has gone, or by itself
         self._task = asyncio.current_task()
         self._loop = asyncio.get_running_loop()
         self._clock = self._loop.call_later(_LOOK_AFTER_S, self._look)
@@ -75,13 +79,25 @@ class Exchange:
         try:
             await self._within_bounds()
         except (aiohttp.ClientError, OSError, ValueError, LoopError) as error:
-            if not self._gone:
+            # What is said now is between us and the client.
+            self._stop_watching()
+            if not (self._gone or self._is_of_send(error)):
                 proxy = self._proxy
                 await self._fail(failure_of(error, proxy.upstream, timeout_s=proxy.timeout_s))
         finally:
-            self._clock.cancel()
-            if self._listener is not None:
-                self._listener.cancel()
+            self._stop_watching()
+            if self._upload is not None:
+                self._upload.give_up()
+
+    def _is_of_send(self, error: Exception) -> bool:
+        """Whether the client has gone, where ASGI's `send()` raises an OSError: all others are aiohttp's."""
+        return self._started and isinstance(error, OSError) and not isinstance(error, _UPSTREAMS)
+
+    def _stop_watching(self) -> None:
+        self._ended = True
+        self._clock.cancel()
+        if self._listener is not None:
+            self._listener.cancel()
 
     async def _within_bounds(self) -> None:
         """Raises TimeoutError where the clock ends it: `asyncio.timeout`, for a third of what that costs."""
@@ -103,6 +119,10 @@ class Exchange:
         response = await proxy.session.request(
             self._scope["method"], url, data=body, headers=fields, allow_redirects=False
         )
+        if response.status < 200:
+            # RFC 9110 section 15.2.2: 101 answers an Upgrade field, and none is handed on.
+            response.close()
+            raise aiohttp.ClientResponseError(response.request_info, (), status=response.status)
         if proxy.is_away:
             proxy.is_back()
         try:
@@ -154,8 +174,10 @@ class Exchange:
         bounded = response.content_type != "text/event-stream"
         while not content.at_eof():
             if bounded:
+                self._reads = True
                 self._waits_since = self._loop.time()
             piece = await content.readany()
+            self._reads = False
             self._waits_since = None
             if piece:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
@@ -192,6 +214,9 @@ class Exchange:
 
     def waits(self, *, for_upstream: bool) -> None:
         """Who has to do something next, as far as the request's body goes."""
+        if self._started and not self._reads:
+            # Of the response, nothing is due: it is the client who reads slowly, or events may be rare.
+            for_upstream = False
         self._waits_since = self._loop.time() if for_upstream else None
 
     async def asks(self) -> Event:
@@ -251,6 +276,11 @@ class Upload:
             exchange.waits(for_upstream=True)
             if piece := event.get("body", b""):
                 yield piece
+
+    def give_up(self) -> None:
+        """Waits for nothing more: nobody reads on."""
+        if self._pending is not None:
+            self._pending.cancel()
 
     async def drained(self) -> bool:
         """Reads what is left and drops it. False: the client has gone."""

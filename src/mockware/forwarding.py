@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import chain, product
 from typing import Any, NamedTuple
 
 from .exceptions import quoted
@@ -28,6 +29,10 @@ HOP_BY_HOP = frozenset(
 _NEVER_TO_UPSTREAM = HOP_BY_HOP | {b"proxy-authorization", b"trailer"}
 _NEVER_TO_CLIENT = HOP_BY_HOP | {b"proxy-authenticate", b"trailer"}
 _FORWARDED = frozenset((b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"))
+# What else is said in front of an app of who asks, and how, and is not said here.
+_SAID_ELSEWHERE = frozenset(
+    (b"x-forwarded-port", b"x-forwarded-prefix", b"x-forwarded-server", b"x-forwarded-ssl", b"x-real-ip")
+)
 # RFC 6455 section 4.1: a handshake of our own has its own.
 _HANDSHAKE = frozenset(
     (
@@ -45,6 +50,16 @@ _NONE: frozenset[bytes] = frozenset()
 # Of RFC 7239's "quoted-string" only what a Host field can have; anything else is not said again.
 _HOST = re.compile(rb"[A-Za-z0-9._:\[\]-]{1,255}")
 _IS_TOKEN = re.compile(TOKEN)
+
+
+def _spellings(name: bytes) -> Iterable[bytes]:
+    """The names that are the same to CGI and WSGI, where each dash becomes an underscore."""
+    choices = ("-_" if char == "-" else char for char in name.decode("ascii"))
+    return ("".join(chosen).encode("ascii") for chosen in product(*choices))
+
+
+# A client's word for itself; nginx, too, leaves out what only an underscore tells from it.
+_NOT_BELIEVED = frozenset(chain.from_iterable(map(_spellings, _FORWARDED | _SAID_ELSEWHERE)))
 
 
 class Outgoing(NamedTuple):
@@ -79,7 +94,7 @@ class Forwarding:
         self._dropped |= {b"host", b"via"}
         self._trusts_forwarded = trusts_forwarded
         if not trusts_forwarded:
-            self._dropped |= _FORWARDED
+            self._dropped |= _NOT_BELIEVED
         self._name = name
         self._via = name.encode("ascii")
         self._via_of = {version: ("via", f"{version} {name}") for version in ("1.0", "1.1", "2")}
@@ -87,8 +102,8 @@ class Forwarding:
     def to_upstream(self, scope: Any) -> Outgoing:
         """What the request that `scope` describes says to the upstream.
 
-        Raises LoopError where it has been here before, and ValueError for a field that is no UTF-8, which
-        the client library cannot send.
+        Raises LoopError where it has been here before, and ValueError for a second Host and for a field that
+        is no UTF-8, which the client library cannot send.
         """
         try:
             return self._outgoing(scope)
@@ -100,7 +115,7 @@ class Forwarding:
         kept: list[tuple[str, str]] = []
         host = via = b""
         named = _HANDSHAKE if scope["type"] == "websocket" else _NONE
-        has_length = expects = False
+        has_length = expects = in_chunks = False
         for name, value in scope["headers"]:
             if name not in dropped:
                 kept.append((name.decode("latin-1"), value.decode()))
@@ -109,17 +124,25 @@ class Forwarding:
                 elif name == b"expect":
                     expects = value.lower() == b"100-continue"
             elif name == b"host":
+                if host:
+                    # RFC 9112 section 3.2: "A server MUST respond with a 400 (Bad Request) status code" to
+                    # "more than one Host header field line"; not every server does.
+                    raise ValueError("it has two Host fields")
                 host = value
             elif name == b"connection":
                 named |= _options(value)
             elif name == b"transfer-encoding":
-                has_length = True
+                has_length = in_chunks = True
             elif name == b"via":
                 via = via + b", " + value if via else value
         if named:
             # Even this field cannot ask for the removal of what frames and routes a message.
             named -= {b"content-length", b"host"}
             kept = [pair for pair in kept if pair[0].encode("latin-1") not in named]
+        if in_chunks:
+            # RFC 9112 section 6.3: who forwards such a message "MUST first remove the received Content-Length
+            # field". The upstream would wait for so much, and take the next request for the rest.
+            kept = [pair for pair in kept if pair[0] != "content-length"]
         if self._host is not None:
             kept.append(("host", self._host))
         elif host:
@@ -132,6 +155,8 @@ class Forwarding:
         # RFC 9110 section 7.6.3: "a gateway MUST send an appropriate Via header field in each inbound
         # request".
         version = scope.get("http_version", "1.1")
+        if version >= "2":
+            _join_cookies(kept)
         if via:
             kept.append(("via", f"{via.decode()}, {version} {self._name}"))
         else:
@@ -174,6 +199,15 @@ def _add_to_trusted(kept: list[tuple[str, str]], sender: Sequence[tuple[str, str
             kept.append((name, before[name]))
     told = {name for name, _ in sender}
     kept += [(name, value) for name, value in before.items() if name not in told]
+
+
+def _join_cookies(kept: list[tuple[str, str]]) -> None:
+    """RFC 9113 section 8.2.3: several Cookie fields "MUST be concatenated into a single octet string" before
+    they are passed to HTTP/1.1; browsers send one for each cookie."""
+    cookies = [value for name, value in kept if name == "cookie"]
+    if len(cookies) > 1:
+        kept[:] = [pair for pair in kept if pair[0] != "cookie"]
+        kept.append(("cookie", "; ".join(cookies)))
 
 
 def _not_utf8(fields: Fields) -> str:

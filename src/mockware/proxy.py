@@ -83,7 +83,7 @@ class Proxy:
         )
         self._server_timing = server_timing
         self._tls = tls
-        self._session: aiohttp.ClientSession | None = None
+        self._opened: tuple[asyncio.AbstractEventLoop, aiohttp.ClientSession] | None = None
         self.is_away = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -102,20 +102,27 @@ class Proxy:
                 await self.close()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+            try:
+                asyncio.get_running_loop()
+            except RuntimeError:
+                await send({"type": "lifespan.startup.failed", "message": "a proxy needs asyncio, not trio"})
+                return
             await send({"type": "lifespan.startup.complete"})
 
     async def close(self) -> None:
         """Closes the connections to the upstream. A request after this opens new ones."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            await opened[1].close()
 
     @property
     def session(self) -> aiohttp.ClientSession:
         """The connections to the upstream, which are opened for the loop that runs."""
-        if self._session is None:
-            self._session = self.new_session()
-        return self._session
+        loop = asyncio.get_running_loop()
+        if self._opened is None or self._opened[0] is not loop:
+            # Those of another loop, such as a test client has for each request, are of no use in this one.
+            self._opened = loop, self.new_session()
+        return self._opened[1]
 
     def new_session(self, **more: Any) -> aiohttp.ClientSession:
         """Connections of their own; whoever asks for them closes them."""
@@ -140,8 +147,16 @@ class Proxy:
 
     def url(self, scope: Scope, *, scheme: str = "") -> URL:
         """What a request asks the upstream for, byte for byte. Raises ValueError for `*` and the like."""
+        method = scope.get("method", "GET")  # a handshake has none
+        if method == "CONNECT":
+            # RFC 9110 section 9.3.6: it "is intended for use in requests to a proxy", and not to a gateway.
+            raise ValueError("there are no tunnels here, which CONNECT asks for")
+        if method != method.upper():
+            # RFC 9110 section 9.1: "The method token is case-sensitive", but not to the client library.
+            raise ValueError(f"{quoted(method)} is no method that can be handed on")
         raw = scope.get("raw_path")
-        path = raw.decode("latin-1") if raw else quote(scope["path"], safe="/")
+        # The client library writes what is no ASCII as UTF-8.
+        path = raw.decode() if raw else quote(scope["path"], safe="/")
         if not path.startswith("/"):
             raise ValueError(f"{quoted(path)} is no path that can be handed on")
         upstream = self.upstream
@@ -150,7 +165,7 @@ class Proxy:
             host=upstream.host,
             port=upstream.port,
             path=upstream.prefix + path,
-            query_string=scope.get("query_string", b"").decode("latin-1"),
+            query_string=scope.get("query_string", b"").decode(),
             encoded=True,
         )
 

@@ -87,7 +87,12 @@ class _Answer:
         response = ended.response
         self.headers = response.raw_headers
         if response.status != 101:
-            self.body = await response.content.read(_MAX_REFUSAL_BYTES)
+            try:
+                self.body = await response.content.readexactly(_MAX_REFUSAL_BYTES + 1)
+            except asyncio.IncompleteReadError as whole:
+                self.body = whole.partial
+            else:
+                self.body = b""
 
 
 async def _refuse(

@@ -169,6 +169,7 @@ class ServedProxy(Served):
         try:
             if upstream.socket:
                 with socket.socket(socket.AF_UNIX) as probe:
+                    probe.settimeout(_PROBING_S)
                     probe.connect(upstream.socket)
             else:
                 address = upstream.host.strip("[]"), upstream.port

@@ -19,8 +19,10 @@ UPSTREAM_TIMEOUT_S = 60.0
 _PORTS = {"http": 80, "https": 443}
 _UNIX = "unix:"
 
-# As in origins.py, but a name may also be one of a container, with underscores.
-_HOST = re.compile(r"[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\]")
+# As in origins.py, but a name may also be one of a container, with underscores. RFC 1035 section 2.3.4:
+# "labels 63 octets or less", and Python's resolver raises what is no OSError for others.
+_LABEL = r"[A-Za-z0-9_-]{1,63}"
+_HOST = re.compile(rf"(?=[^\[]{{1,255}}$){_LABEL}(?:\.{_LABEL})*\.?|\[[0-9A-Fa-f:.]{{2,45}}\]")
 # RFC 3986 section 3.3, of segments that are encoded already.
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)*")
 
@@ -73,6 +75,8 @@ def parse_upstream(text: str) -> Upstream:
         port = url.port
     except ValueError as error:
         raise ValueError(f"{quoted(text)} is no URL: {error}") from None
+    if port == 0:
+        raise ValueError(f"{quoted(text)}: nobody can be reached at port 0")
     host = url.netloc.rpartition("@")[2].removesuffix(f":{port}").removesuffix(":")
     if url.username is not None:
         raise ValueError(
