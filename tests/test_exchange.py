@@ -418,6 +418,7 @@ def test_a_response_that_breaks_off_breaks_off_for_the_client(front: Front, func
         connection.send(request("GET", "/broken"))
         with pytest.raises(Malformed, match="the server closed"):
             connection.response()
+    front.program.wait_for("has broken off in the middle of its answer")
 
 
 def say_nothing(arrived: Arrived) -> None:

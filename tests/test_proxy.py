@@ -79,7 +79,7 @@ def test_each_event_loop_has_connections_of_its_own(upstream: Upstream) -> None:
         return int(start["status"])
 
     async def session() -> Any:
-        return proxy.session
+        return proxy.connections.session
 
     with asyncio.Runner() as first, asyncio.Runner() as second:
         assert first.run(once()) == 200
@@ -167,7 +167,7 @@ def test_the_upstream_is_not_blamed_for_a_client_that_is_lost(
         proxy = Proxy(upstream.url)
         await proxy(scope(), never, send)  # type: ignore[arg-type]
         await proxy.close()
-        return proxy.is_away
+        return proxy.connections.is_away
 
     with caplog.at_level(logging.WARNING):
         assert not asyncio.run(lost())

@@ -15,10 +15,10 @@ import aiohttp
 
 from .bodies import drain
 from .forwarding import to_client
-from .upstream_failures import Failure, LoopError, failure_of
+from .upstream_failures import Failure, LoopError
 
 if TYPE_CHECKING:
-    from .proxy import Proxy
+    from .connections import Connections
 
 Scope = MutableMapping[str, Any]
 Event = MutableMapping[str, Any]
@@ -33,20 +33,20 @@ _UPSTREAMS = (aiohttp.ClientError, TimeoutError)
 
 
 class Exchange:
-    """A request of a client, handed on to the upstream of `proxy`, and its response, handed back.
+    """A request of a client, handed on by `connections`, and its response, handed back.
 
     A clock watches it from outside, so that a usual exchange costs one timer.
     """
 
     __slots__ = (
         "_clock",
+        "_connections",
         "_ended",
         "_expects",
         "_gone",
         "_has_whole",
         "_listener",
         "_loop",
-        "_proxy",
         "_reads",
         "_receive",
         "_scope",
@@ -57,8 +57,8 @@ class Exchange:
         "_waits_since",
     )
 
-    def __init__(self, proxy: Proxy, scope: Scope, receive: Receive, send: Send) -> None:
-        self._proxy = proxy
+    def __init__(self, connections: Connections, scope: Scope, receive: Receive, send: Send) -> None:
+        self._connections = connections
         self._scope = scope
         self._receive = receive
         self._send = send
@@ -82,8 +82,7 @@ class Exchange:
             # What is said now is between us and the client.
             self._stop_watching()
             if not (self._gone or self._is_of_send(error)):
-                proxy = self._proxy
-                await self._fail(failure_of(error, proxy.upstream, timeout_s=proxy.timeout_s))
+                await self._fail(self._connections.failed(error))
         finally:
             self._stop_watching()
             if self._upload is not None:
@@ -109,24 +108,23 @@ class Exchange:
             raise
 
     async def _hand_on(self) -> None:
-        proxy = self._proxy
-        fields, has_length, self._expects = proxy.outgoing(self._scope)
-        url = proxy.url(self._scope)
+        connections = self._connections
+        fields, has_length, self._expects = connections.outgoing(self._scope)
+        url = connections.url(self._scope)
         body = await self._body(has_length)
         if self._gone:
             return
         started = self._waits_since = self._loop.time()
-        response = await proxy.session.request(
+        response = await connections.session.request(
             self._scope["method"], url, data=body, headers=fields, allow_redirects=False
         )
         if response.status < 200:
             # RFC 9110 section 15.2.2: 101 answers an Upgrade field, and none is handed on.
             response.close()
             raise aiohttp.ClientResponseError(response.request_info, (), status=response.status)
-        if proxy.is_away:
-            proxy.is_back()
+        connections.answered()
         try:
-            await self._answer(response, proxy.took(self._loop.time() - started))
+            await self._answer(response, connections.took(self._loop.time() - started))
         except BaseException:
             # Where it was read to its end, its connection is back in the pool already.
             response.close()
@@ -190,8 +188,6 @@ class Exchange:
 
     async def _fail(self, failure: Failure) -> None:
         """Says what went wrong; a response that has begun is broken off."""
-        if failure.is_upstreams:
-            self._proxy.is_gone(failure)
         if self._started:
             # An app that returns before its body is complete has its connection closed.
             return
@@ -235,7 +231,7 @@ class Exchange:
             self._listener = self._loop.create_task(self._listen())
         now = self._loop.time()
         since = self._waits_since
-        due = now + _LOOK_EVERY_S if since is None else since + self._proxy.timeout_s
+        due = now + _LOOK_EVERY_S if since is None else since + self._connections.timeout_s
         if due <= now:
             self._end()
         else:

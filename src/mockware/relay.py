@@ -16,10 +16,10 @@ import aiohttp
 from aiohttp import WSMsgType
 
 from .forwarding import handshake_to_client
-from .upstream_failures import LoopError, failure_of
+from .upstream_failures import LoopError
 
 if TYPE_CHECKING:
-    from .proxy import Proxy
+    from .connections import Connections
 
 Scope = MutableMapping[str, Any]
 Event = MutableMapping[str, Any]
@@ -40,34 +40,37 @@ _NORMAL, _GOING_AWAY, _INTERNAL_ERROR = 1000, 1001, 1011
 _NO_STATUS, _ABNORMAL = 1005, 1006
 
 
-async def relay(proxy: Proxy, scope: Scope, receive: Receive, send: Send) -> None:
-    """Opens a websocket to the upstream of `proxy`, accepts the client's, and lets them talk."""
+async def relay(connections: Connections, scope: Scope, receive: Receive, send: Send) -> None:
+    """Opens a websocket to the upstream of `connections`, accepts the client's, and lets them talk."""
     if (await receive())["type"] != "websocket.connect":
         return
     answer = _Answer()
+    accepted = False
     try:
-        fields, _, _ = proxy.outgoing(scope)
-        async with proxy.new_session(trace_configs=[answer.trace()]) as session:
-            async with asyncio.timeout(proxy.timeout_s):
+        fields, _, _ = connections.outgoing(scope)
+        async with connections.new_session(trace_configs=[answer.trace()]) as session:
+            async with asyncio.timeout(connections.timeout_s):
                 upstream = await session.ws_connect(
-                    proxy.url(scope),
+                    connections.url(scope),
                     protocols=scope.get("subprotocols", ()),
                     headers=fields,
                     timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_S),
                     max_msg_size=MAX_MESSAGE_BYTES,
                 )
-            if proxy.is_away:
-                proxy.is_back()
+            connections.answered()
             async with upstream:
                 headers = handshake_to_client(answer.headers)
+                accepted = True
                 await send({"type": "websocket.accept", "subprotocol": upstream.protocol, "headers": headers})
                 await _talk(upstream, receive, send)
     except aiohttp.WSServerHandshakeError as error:
         await _refuse(scope, send, error.status, handshake_to_client(answer.headers), answer.body)
     except (aiohttp.ClientError, OSError, ValueError, LoopError) as error:
-        failure = failure_of(error, proxy.upstream, timeout_s=proxy.timeout_s)
-        if failure.is_upstreams:
-            proxy.is_gone(failure)
+        if accepted and not isinstance(error, aiohttp.ClientError):
+            return  # the client has gone, where that makes `send()` an error
+        failure = connections.failed(error)
+        if accepted:
+            return
         await _refuse(scope, send, failure.status, failure.fields, failure.body)
 
 

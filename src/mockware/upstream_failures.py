@@ -85,6 +85,10 @@ def failure_of(error: BaseException, upstream: object, *, timeout_s: float) -> F
             return Failure(502, f"{at} has closed the connection without an answer", "connection_terminated")
         case aiohttp.ClientConnectionError():
             return Failure(502, f"{at} has ended the exchange", "connection_terminated")
+        case aiohttp.ClientPayloadError():
+            return Failure(
+                502, f"{at} has broken off in the middle of its answer", "http_response_incomplete"
+            )
         case aiohttp.ClientError():
             return Failure(502, f"{at} answers with what is not HTTP", "http_protocol_error")
     return Failure(400, f"this request cannot be handed on: {error}", "http_request_error")
