@@ -303,8 +303,11 @@ class _Explainer:
         if member is not None:
             scope = triggers.scope_of_member(member)
             if scope is None:
-                shown = "carries no token" if member.token is None else "its token is not signed with it"
-                yield f"baggage: not heeded, because MOCKWARE_KEY is set and this service's member {shown}"
+                whose = "this service's member"
+                lacks = f"{whose} carries no token"
+                if member.token is not None:
+                    lacks = f"the token of {whose} is not signed with it"
+                yield f"baggage: not heeded, because MOCKWARE_KEY is set and {lacks}"
             elif scope is not ANYTHING:
                 yield f"baggage has a token that allows {scope}"
         elif "baggage" not in triggers.watched:

@@ -1,6 +1,7 @@
 """What mockware says through `logging`, under the name `mockware`.
 
-Law: nothing is said of what passes through as it is, and what comes from a request is escaped and shortened.
+Law: nothing is said of what passes through as it is, but that its key was wrong; and what comes from a request
+is escaped and shortened.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class WrongKeys:
             self._next_at = now + _WRONG_KEYS_EVERY_S
             count, self._count = self._count, 0
             logger.warning(
-                "wrong keys or tokens: %d so far, the last in %s; further ones are told of in %g s",
+                "wrong keys or tokens since the last such line: %d, at last in %s; none is told of for %g s",
                 count,
                 field,
                 _WRONG_KEYS_EVERY_S,

@@ -1,7 +1,7 @@
 """The command `mockware token`: what is allowed, written down and signed.
 
-Law: as in `cli.py`. The key comes from MOCKWARE_KEY and from nowhere else: a command line is seen by everybody
-on the machine, and kept by the shell. Only the token goes to stdout, so that it can be put into a variable.
+Law: as in `cli.py`. The key comes from MOCKWARE_KEY and from nowhere else: everybody on the machine sees a
+command line, and the shell keeps it. Only the token goes to stdout, so that it can be put into a variable.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ _MOST = f"{MAX_LIFETIME_S / 3600:g}h"
 def token(arguments: Sequence[str], out: Terminal, err: Terminal) -> int:
     parser = Parser(
         "token",
-        "Print a token that lets somebody else ask for mocks, but only for these, and only for a while. It is\n"
-        "signed with MOCKWARE_KEY, which the service has too, and is sent instead of it. There is no secret in\n"
-        "it, it cannot be changed, and before it expires only another MOCKWARE_KEY ends it.",
+        "Print a token that lets somebody else ask for mocks, but only for these, and only for a while. It\n"
+        "is signed with MOCKWARE_KEY, which the service has too, and is sent instead of it. There is no\n"
+        "secret in it, it cannot be changed, and before it expires only another MOCKWARE_KEY ends it.",
         "What is left out is not limited; but with --status alone no rule may be named, and with --names\n"
         "alone no status. `X-Mock-Status: passthrough` is always allowed.\n\n"
         "Examples:\n"
         '  mockware token --paths "/payments/*" --status 503,202 --max-delay 5s --for 8h\n'
         "  mockware token --names payments-down 'POST /reports' --for 2h\n"
         "  mockware token --status 503 --service billing --for 15m\n\n"
-        "A request shows it as `X-Mock-Key: TOKEN`, beside X-Mock-Status, X-Mock-Name or X-Mock-Delay; or, for\n"
-        "the service with MOCKWARE_SERVICE=billing in a call chain, as `baggage: mock.billing=503;key=TOKEN`.\n"
-        "Baggage goes to every service on the way, and maybe beyond: give such a token minutes and a --service.\n"
-        "\n"
+        "A request shows it as `X-Mock-Key: TOKEN`, beside X-Mock-Status, X-Mock-Name or X-Mock-Delay; or,\n"
+        "for a service with MOCKWARE_SERVICE=billing in a call chain, as\n"
+        "`baggage: mock.billing=503;key=TOKEN`. Baggage goes to every service on the way, and maybe beyond:\n"
+        "give such a token minutes and a --service.\n\n"
         "Exit codes: 0 done, 1 no MOCKWARE_KEY that can sign, 2 wrong usage.",
     )
     parser.add_argument(
@@ -112,8 +112,8 @@ def _key() -> str:
         reason = "not set; a token is signed with the key that the service has"
     elif len(key) < MIN_KEY_CHARS:
         reason = (
-            f"shorter than {MIN_KEY_CHARS} characters: whoever has a token could try keys until one has signed it; "
-            "take a random one, such as of `openssl rand -base64 24`"
+            f"shorter than {MIN_KEY_CHARS} characters: whoever has a token could try keys until one has "
+            "signed it; take a random one, such as of `openssl rand -base64 24`"
         )
     else:
         return key
