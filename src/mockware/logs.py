@@ -1,7 +1,7 @@
 """What mockware says through `logging`, under the name `mockware`.
 
-Law: nothing is said of what passes through as it is, but that its key was wrong; and what comes from a request
-is escaped and shortened.
+Law: nothing is said of what passes through as it is, but that a key was wrong; and what comes from a request is
+escaped and shortened.
 """
 
 from __future__ import annotations
