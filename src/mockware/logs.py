@@ -1,6 +1,6 @@
 """What mockware says through `logging`, under the name `mockware`.
 
-Law: nothing is said of what passes through as it is, but that a key was wrong; and what comes from a request is
+Law: nothing is said of what passes through as it is, but that a key was wrong; what comes from a request is
 escaped and shortened.
 """
 
