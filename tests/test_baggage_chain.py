@@ -22,6 +22,7 @@ import pytest
 TESTS = Path(__file__).parent
 PATIENCE_S = 60  # for a server on a busy machine; nothing waits this long unless it has failed
 ADDRESS = re.compile(r"http://127\.0\.0\.1:[1-9]\d*")
+KEY = "a secret of the deep service"
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
@@ -96,7 +97,7 @@ def frontend(request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module")
 def frontend_of_a_deep_service_with_a_key() -> Iterator[httpx.Client]:
-    with chain("around the tracing", MOCKWARE_KEY="a secret of the deep service") as client:
+    with chain("around the tracing", MOCKWARE_KEY=KEY) as client:
         yield client
 
 
@@ -240,10 +241,47 @@ def test_repeated_baggage_fields_count_as_one(frontend: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("value", ["503", "banana", "503;key=a%20secret%20of%20the%20deep%20service"])
-def test_with_a_key_set_the_baggage_is_ignored_at_that_service(
+def test_with_a_key_set_baggage_without_a_token_is_ignored_at_that_service(
     frontend_of_a_deep_service_with_a_key: httpx.Client, value: str
 ) -> None:
     check_nobody_mocked(answer_to(frontend_of_a_deep_service_with_a_key, f"mock.deep={value}"))
+
+
+def token(*options: str, key: str = KEY) -> str:
+    """One from the command, as a tester gets it."""
+    command = [sys.executable, "-m", "mockware", "token", *options]
+    environ = {**os.environ, "MOCKWARE_KEY": key}
+    return subprocess.run(command, env=environ, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_a_token_mocks_deep_in_the_chain(frontend_of_a_deep_service_with_a_key: httpx.Client) -> None:
+    shown = token("--paths", "/work*", "--status", "503,202", "--service", "deep", "--for", "5m")
+    for member in (f"mock.deep=503;key={shown}", f"mock.deep=503%3Bkey%3D{shown}"):
+        answer = answer_to(frontend_of_a_deep_service_with_a_key, f"userId=ada,{member}")
+        # What arrives at the middle of the chain was encoded by OpenTelemetry on the way.
+        assert f"mock.deep=503%3Bkey%3D{shown}" in answer["next"]["answer"]["baggage"][0]
+        check_only_deep_mocked(answer, 503)
+
+
+def test_a_forged_token_mocks_nobody(frontend_of_a_deep_service_with_a_key: httpx.Client) -> None:
+    shown = token(key="a secret of somebody else")
+    check_nobody_mocked(answer_to(frontend_of_a_deep_service_with_a_key, f"mock.deep=503;key={shown}"))
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--status", "202"], "503: the token allows these statuses only"),
+        (["--paths", "/other/*"], "the token is for the paths"),
+        (["--service", "middle"], "the token is for the service 'middle', and this is 'deep'"),
+    ],
+)
+def test_a_token_for_something_else_is_refused_at_that_service(
+    frontend_of_a_deep_service_with_a_key: httpx.Client, options: list[str], reason: str
+) -> None:
+    answer = answer_to(frontend_of_a_deep_service_with_a_key, f"mock.deep=503;key={token(*options)}")
+    check_only_deep_mocked(answer, 403)
+    assert reason in answer["next"]["answer"]["next"]["answer"]["detail"]
 
 
 def test_a_key_of_one_service_leaves_the_baggage_of_the_others_alone(

@@ -17,6 +17,7 @@ from mockware.engine import Snapshot
 from mockware.environment import read_environment
 from mockware.explanation import MAX_MISSES, Explanation, explain, read_request
 from mockware.messages import Request, Response
+from mockware.tokens import Scope, TokenKey
 from mockware.triggers import Triggers
 
 NOON = 1_795_435_200.0  # 2026-11-23T12:00:00Z
@@ -250,8 +251,9 @@ def test_a_baggage_member_for_this_service_is_a_trigger() -> None:
         "baggage: not heeded, because MOCKWARE_SERVICE is not set"
     ]
     assert explained("/a", headers=headers, MOCKWARE_SERVICE="shop", MOCKWARE_KEY="k").notes == [
-        "baggage: not heeded, because MOCKWARE_KEY is set"
+        "baggage: not heeded, because MOCKWARE_KEY is set and this service's member carries no token"
     ]
+    assert explained("/a", headers=headers, MOCKWARE_SERVICE="else", MOCKWARE_KEY="k").notes == []
 
 
 def test_a_trigger_without_its_key_says_what_it_lacks() -> None:
@@ -264,6 +266,42 @@ def test_a_trigger_without_its_key_says_what_it_lacks() -> None:
     found = explained("/a", headers=[*headers, "X-Mock-Key: secret"], MOCKWARE_KEY="secret")
     assert answers(found) == [("the trigger", 1, 503)]
     assert not found.notes
+
+
+def test_a_token_says_what_it_allows(caplog: pytest.LogCaptureFixture) -> None:
+    def with_token(key: str, *headers: str) -> Explanation:
+        token = TokenKey(key).sign(Scope(("/a",), (503,), (), 5.0, NOON + 60))
+        sent = [header.format(token=token) for header in headers]
+        return explained("/a", headers=sent, MOCKWARE_KEY="secret", MOCKWARE_SERVICE="shop")
+
+    allows = (
+        "the statuses 503, no rule by name and delays of at most 5s, on /a, until 2026-11-23 12:01:00 UTC"
+    )
+    found = with_token("secret", "X-Mock-Status: 503", "X-Mock-Key: {token}")
+    assert (answers(found), found.notes) == (
+        [("the trigger", 1, 503)],
+        [f"X-Mock-Key is a token that allows {allows}"],
+    )
+    found = with_token("secret", "X-Mock-Status: 404", "X-Mock-Key: {token}")
+    assert answers(found) == [("the trigger is refused, and its refusal", 1, 403)]
+    assert found.notes == [f"X-Mock-Key is a token that allows {allows}"]
+    found = with_token("other", "X-Mock-Status: 503", "X-Mock-Key: {token}")
+    assert answers(found) == [("the app", 1, None)]
+    (note,) = found.notes
+    assert note.startswith(
+        "X-Mock-Status: not heeded, because MOCKWARE_KEY is set and X-Mock-Key is neither it nor"
+    )
+    for member in ("mock.shop=503;key={token}", "mock.shop=503%3Bkey%3D{token}"):
+        found = with_token("secret", f"baggage: {member}")
+        assert (answers(found), found.notes) == (
+            [("the trigger", 1, 503)],
+            [f"baggage has a token that allows {allows}"],
+        )
+        found = with_token("other", f"baggage: {member}")
+        assert answers(found) == [("the app", 1, None)]
+        (note,) = found.notes
+        assert note.endswith("the token of this service's member is not signed with it")
+    assert not caplog.records  # whoever explains is no guesser
 
 
 def test_a_trigger_that_the_rules_file_forbids_says_so() -> None:

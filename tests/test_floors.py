@@ -36,6 +36,7 @@ FLOORS = {
     "conditions": 1,
     "documents": 1,
     "logs": 1,
+    "tokens": 1,
     "environment": 1,
     "pacing": 1,
     "origins": 1,
@@ -133,6 +134,7 @@ FLOORS = {
     "served": 15,
     "serving": 15,
     "targets": 15,
+    "token_command": 15,
     "workers": 15,
     "__main__": 16,
 }

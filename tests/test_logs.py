@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from mockware.logs import log_mock
+from mockware.logs import WrongKeys, log_mock
 from mockware.replies import build_reply
 
 
@@ -29,3 +29,23 @@ def test_nothing_is_logged_for_a_mock_where_nobody_listens_at_info(caplog: pytes
     with caplog.at_level(logging.WARNING, logger="mockware"):
         log_mock(reply, "GET", "/a")
     assert caplog.records == []
+
+
+def test_of_wrong_keys_the_first_is_told_at_once_and_the_others_once_a_minute(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    now = 0.0
+    wrong = WrongKeys(lambda: now)
+    for _ in range(1000):
+        wrong.tell("X-Mock-Key")
+    assert [record.getMessage() for record in caplog.records] == [
+        "wrong keys or tokens since the last such line: 1, at last in X-Mock-Key; none is told of for 60 s"
+    ]
+    now = 59.9
+    wrong.tell("X-Mock-Key")
+    assert len(caplog.records) == 1
+    now = 60.0
+    wrong.tell("baggage mock.shop")
+    assert caplog.records[-1].levelname == "WARNING"
+    assert "since the last such line: 1001, at last in baggage mock.shop;" in caplog.messages[-1]
+    assert len(caplog.records) == 2

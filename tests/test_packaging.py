@@ -25,6 +25,7 @@ COSTLY = [
     "asgiref",
     "granian",
     "httpx",
+    "itsdangerous",
     "jinja2",
     "pydantic",
     "pydantic_core",
@@ -98,6 +99,16 @@ def test_importing_a_rule_does_bring_what_validates_it() -> None:
     assert "pydantic" in modules_after("from mockware import Rule")
 
 
+def test_what_reads_tokens_is_brought_by_a_key_alone() -> None:
+    code = """if True:
+        import mockware
+        def app(environ, start_response): ...
+        mockware.wrap(app, environ={"MOCKWARE": "on", "MOCKWARE_KEY": "key"})
+    """
+    assert "itsdangerous" in modules_after(code)
+    assert "itsdangerous" not in modules_after(code.replace("MOCKWARE_KEY", "MOCKWARE_SERVICE"))
+
+
 def test_using_mockware_brings_nothing_optional() -> None:
     code = """if True:
         import mockware
@@ -107,7 +118,7 @@ def test_using_mockware_brings_nothing_optional() -> None:
         assert mockware.wrap(app, environ=environ) is not app
         assert mockware.wrap(wsgi_app, environ=environ) is not wsgi_app
     """
-    optional = {"brotli", "granian", "httpx", "jinja2", "redis", "sqlite3", "uvicorn", "yaml"}
+    optional = {"brotli", "granian", "httpx", "itsdangerous", "jinja2", "redis", "sqlite3", "uvicorn", "yaml"}
     assert not modules_after(code) & optional
 
 

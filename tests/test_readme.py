@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from fastapi import FastAPI
 from flask import Flask
 from starlette.applications import Starlette
 from tests.by_hand import Sent, over_asgi, over_wsgi
-from tests.commands import PATIENCE_S, environ, serving
+from tests.commands import PATIENCE_S, environ, run, serving
 from tests.pytest_runs import run_tests
 from tests.upstreams import Upstream
 
@@ -33,12 +34,12 @@ def blocks(language: str) -> list[str]:
 
 CONSOLE, RULES = blocks("console")[0], blocks("toml")[0]
 FIRST_APP, WRAPPINGS, USERS_TESTS = blocks("python")
-DEMO_COMMAND, TEST_COMMAND, HOSTING = blocks("sh")
+DEMO_COMMAND, TEST_COMMAND, HOSTING, TOKEN = blocks("sh")
 
 
 def test_these_are_all_the_blocks_that_there_are() -> None:
     languages = re.findall(r"^```(\S+)$", README, re.MULTILINE)
-    assert languages == ["console", "python", "sh", "sh", "python", "sh", "toml", "python"]
+    assert languages == ["console", "python", "sh", "sh", "python", "sh", "toml", "sh", "python"]
 
 
 @pytest.fixture
@@ -215,6 +216,22 @@ def test_replies_come_in_turn_and_a_patch_changes_what_the_app_says(on: Path) ->
 
 def test_the_tests_that_it_shows_pass(on: Path) -> None:
     assert run_tests(on, USERS_TESTS).startswith("..  ")
+
+
+def test_a_token_of_the_line_that_it_shows_is_heeded_for_what_it_says(on: Path) -> None:
+    _, *arguments = shlex.split(TOKEN)
+    keyed = environ(MOCKWARE="on", MOCKWARE_KEY="a secret of the README's test")
+    done = run(*arguments, env=keyed)
+    assert done.returncode == 0, done.stderr
+    app = mockware.wrap(Starlette(), environ=keyed)
+
+    def answer(path: str, status: str, token: str = done.stdout.strip()) -> int:
+        fields = [("X-Mock-Status", status), ("X-Mock-Key", token)]
+        return over_asgi(app, Sent("GET", path, headers=fields)).status
+
+    assert answer("/payments/7", "503") == 503
+    assert answer("/payments/7", "418") == answer("/refunds", "503") == 403
+    assert answer("/payments/7", "503", "forged") == 404  # the app's own
 
 
 PROXY_LINE, SERVE_LINE = HOSTING.strip().splitlines()

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from mockware.messages import Request, Response
+from mockware.tokens import MAX_TOKEN_CHARS, Scope, TokenKey
 from mockware.triggers import (
     GRAMMAR,
     MAX_BAGGAGE_CHARS,
@@ -220,7 +221,12 @@ def test_any_text_at_all_is_a_choice_of_answers_or_a_proper_400(value: str) -> N
 @unhurried
 @given(st.dictionaries(st.sampled_from([STATUS, NAME, DELAY, KEY, "baggage"]), hostile))
 def test_any_headers_at_all_are_a_trigger_a_proper_400_or_nothing(headers: dict[str, str]) -> None:
-    limits: list[dict[str, Any]] = [{}, {"service": "orders"}, {"key": "s3cret"}, {"statuses": {202}}]
+    limits: list[dict[str, Any]] = [
+        {},
+        {"service": "orders"},
+        {"key": "s3cret", "service": "orders"},
+        {"statuses": {202}},
+    ]
     for limit in limits:
         found = read(headers, **limit)
         if isinstance(found, Response):
@@ -347,13 +353,14 @@ def test_a_repeated_field_counts_as_one_list() -> None:
 def test_the_fields_that_can_be_a_trigger_are_watched() -> None:
     assert Triggers().watched == {STATUS, NAME, DELAY}
     assert Triggers(service="orders").watched == {STATUS, NAME, DELAY, "baggage"}
-    assert Triggers(service="orders", key="s3cret").watched == {STATUS, NAME, DELAY}
+    assert Triggers(service="orders", key="s3cret").watched == {STATUS, NAME, DELAY, "baggage"}
+    assert Triggers(key="s3cret").watched == {STATUS, NAME, DELAY}
 
 
 @unhurried
 @given(st.dictionaries(st.sampled_from([STATUS, NAME, DELAY, KEY, "baggage", "accept"]), st.just("202")))
 def test_a_request_without_a_watched_field_has_no_trigger(headers: dict[str, str]) -> None:
-    for triggers in (Triggers(), Triggers(service="orders"), Triggers(key="202")):
+    for triggers in (Triggers(), Triggers(service="orders"), Triggers(service="orders", key="202")):
         if not triggers.watched & headers.keys():
             assert triggers.read(Request("GET", "/", headers=headers)) is None
 
@@ -463,12 +470,195 @@ def test_the_key_is_compared_in_constant_time_and_not_kept_as_it_is(monkeypatch:
         return left == right
 
     triggers = Triggers(key="s3cret")
+    triggers.tell_wrong_key = lambda field: None
     monkeypatch.setattr(hmac, "compare_digest", compare)
     for key in ("s3cret", "s", "x" * 10_000):
         triggers.read(Request("GET", "/", headers={STATUS: "202", KEY: key}))
     assert len(compared) == 3
     assert {len(digest) for pair in compared for digest in pair} == {32}
     assert "s3cret" not in repr(vars(triggers))
+
+
+# Tokens
+
+SECRET = "a secret of this test"
+NOON = 1_795_435_200.0  # 2026-11-23T12:00:00Z
+LATER = NOON + 3600
+
+
+def signed(**allowed: Any) -> str:
+    return TokenKey(SECRET).sign(Scope(**{"expires_at": LATER, **allowed}))
+
+
+def keyed(headers: dict[str, str], *, path: str = "/", now: float = NOON, **limits: Any) -> Any:
+    triggers = Triggers(**{"key": SECRET, "service": "orders", **limits})
+    return triggers.read(Request("GET", path, headers=headers), lambda: now)
+
+
+def forbidden(response: Any) -> str:
+    """The detail of a 403 for a token, having seen that it is fit to be sent to anybody."""
+    assert isinstance(response, Response)
+    fields = dict(response.headers)
+    assert (response.status, fields["Content-Type"]) == (403, "application/problem+json")
+    assert (fields["X-Mock-Rule"], fields["Cache-Control"]) == ("trigger", "no-store")
+    assert len(response.body) < 1000
+    detail: str = json.loads(response.body)["detail"]
+    assert detail.isascii()
+    assert detail.isprintable()
+    return detail
+
+
+def showing(token: str, headers: dict[str, str]) -> list[dict[str, str]]:
+    """The same wish with a token in the header and, if it is one for a status, in both forms of baggage."""
+    ways = [{**headers, KEY: token}]
+    if headers.keys() == {STATUS}:
+        ways.append({"baggage": f"user=ada,mock.orders={quote(headers[STATUS])};key={token}"})
+        ways.append({"baggage": f"mock.orders={quote(headers[STATUS])}%3Bkey%3D{token}"})
+        ways.append({"baggage": f"mock.orders = {quote(headers[STATUS])} ; ttl=5 ; key = {token} ;x"})
+    return ways
+
+
+@pytest.mark.parametrize(
+    ("headers", "trigger"),
+    [
+        ({STATUS: "503"}, ONE_503),
+        ({STATUS: "202,503"}, Trigger((Choice(202, 1.0), Choice(503, 1.0)))),
+        ({STATUS: "passthrough"}, Trigger((Choice(None, 1.0),))),
+        ({STATUS: "503", DELAY: "2s"}, ONE_503._replace(delay_s=2.0)),
+        ({NAME: "GET /caf%C3%A9"}, Trigger(name="GET /café")),
+        ({DELAY: "2s"}, Trigger(delay_s=2.0)),
+        ({}, None),
+    ],
+)
+def test_within_its_scope_a_token_is_as_good_as_the_key(
+    headers: dict[str, str], trigger: Trigger | None
+) -> None:
+    token = signed(
+        paths=("/a/*",), statuses=(503, 202), names=("GET /café",), max_delay_s=2.0, service="orders"
+    )
+    for sent in showing(token, headers):
+        assert keyed(sent, path="/a/b") == trigger
+
+
+@pytest.mark.parametrize(
+    ("allowed", "headers", "reason"),
+    [
+        ({"expires_at": NOON}, {STATUS: "503"}, "{shown}: the token has expired at 2026-11-23 12:00:00 UTC"),
+        (
+            {"paths": ("/b/*",)},
+            {STATUS: "503"},
+            "{shown}: the token is for the paths '/b/*', and this is '/a'",
+        ),
+        ({"service": "shop"}, {STATUS: "503"}, "{shown}: the token is for the service 'shop', and this is"),
+        ({"statuses": (202,)}, {STATUS: "503"}, "{field}: 503: the token allows these statuses only: '202'"),
+        ({"statuses": (202,)}, {STATUS: "202,503:0"}, "{field}: 503: the token allows"),
+        ({"statuses": ()}, {STATUS: "503"}, "{field}: 503: the token allows no statuses"),
+        ({"names": ("up",)}, {NAME: "down"}, "X-Mock-Name: 'down': the token allows these rules only: 'up'"),
+        ({"expires_at": NOON}, {NAME: "down"}, "X-Mock-Key: the token has expired"),
+        ({"max_delay_s": 1.0}, {DELAY: "2s"}, "X-Mock-Delay: 2s: the token allows delays of at most 1s"),
+        ({"expires_at": NOON}, {DELAY: "2s"}, "X-Mock-Key: the token has expired"),
+        ({"max_delay_s": 1.0}, {STATUS: "503", DELAY: "2s"}, "X-Mock-Delay: 2s: the token allows"),
+        ({"paths": ("/b",)}, {STATUS: "nonsense"}, "{shown}: the token is for the paths"),
+    ],
+)
+def test_beyond_it_the_holder_is_told_why(allowed: Any, headers: dict[str, str], reason: str) -> None:
+    token = signed(**allowed)
+    for sent in showing(token, headers):
+        in_baggage = "baggage" in sent
+        shown = "baggage mock.orders" if in_baggage else "X-Mock-Key"
+        field = "baggage mock.orders" if in_baggage else "X-Mock-Status"
+        detail = forbidden(keyed(sent, path="/a"))
+        assert detail.startswith(reason.format(shown=shown, field=field))
+        assert token[:40] not in detail
+        assert SECRET not in detail
+
+
+def test_a_token_that_does_not_suffice_is_no_matter_where_nothing_is_asked_for() -> None:
+    for token in (signed(expires_at=NOON), signed(paths=("/b",))):
+        assert keyed({KEY: token}) is None
+        assert keyed({"baggage": f"mock.shop=503;key={token}"}) is None
+
+
+def test_what_is_wrong_is_refused_as_ever_within_a_scope() -> None:
+    for sent in showing(signed(), {STATUS: "5o3"}):
+        assert "'5o3'" in detail_of(keyed(sent))
+    for sent in showing(signed(), {STATUS: "404"}):
+        assert "the rules file allows triggers these statuses only: 202" in detail_of(
+            keyed(sent, statuses={202})
+        )
+    assert "at most 1s" in detail_of(keyed({DELAY: "2s", KEY: signed()}, max_delay_s=1.0))
+
+
+def test_of_baggage_without_a_value_the_token_is_not_taken_for_one() -> None:
+    for key in (SECRET, ""):
+        for member in ("mock.orders;key=", "mock.orders=;key=", "mock.orders=%3Bkey%3D"):
+            detail = detail_of(keyed({"baggage": member + signed()}, key=key))
+            assert detail.startswith("baggage mock.orders: '': expected a status")
+
+
+def test_the_field_and_the_member_are_allowed_by_what_each_of_them_shows() -> None:
+    good, late = signed(statuses=(503,)), signed(expires_at=NOON)
+    member = f"mock.orders=503;key={good}"
+    assert keyed({STATUS: "202", "baggage": member}) == ONE_503  # the field shows no key, and is as if absent
+    assert keyed({STATUS: "202", "baggage": member, KEY: "wrong"}) == ONE_503
+    assert keyed({STATUS: "202", "baggage": member, KEY: SECRET}) == ONE_202
+    assert keyed({"baggage": member, KEY: good, DELAY: "1s"}) == ONE_503._replace(delay_s=1.0)
+    assert keyed({"baggage": member, DELAY: "1s"}) == ONE_503
+    assert forbidden(keyed({"baggage": member, KEY: late, DELAY: "1s"})).startswith("X-Mock-Key: ")
+    assert keyed({"baggage": "mock.orders=503", KEY: good}) is None
+
+
+def test_without_a_key_set_what_baggage_shows_is_not_looked_at() -> None:
+    assert keyed({"baggage": f"mock.orders=503;key={signed(expires_at=1.0)}"}, key="") == ONE_503
+
+
+@unhurried
+@given(st.integers(0, len(signed()) - 1), st.sampled_from("Aa0-_.~"))
+def test_a_forged_token_is_as_if_absent(at: int, other: str) -> None:
+    token = signed()
+    forged = token[:at] + other + token[at + 1 :]
+    if forged != token:
+        for sent in showing(forged, {STATUS: "503"}):
+            assert keyed(sent) is None
+
+
+def test_a_token_of_another_key_is_as_if_absent() -> None:
+    token = TokenKey("another secret of this test").sign(Scope(expires_at=LATER))
+    for sent in showing(token, {STATUS: "503"}):
+        assert keyed(sent) is None
+
+
+def test_a_key_that_looks_like_a_token_is_still_the_key() -> None:
+    key = "a" * 20 + "." + "b" * 64
+    assert keyed({STATUS: "503", KEY: key}, key=key) == ONE_503
+
+
+def test_wrong_keys_are_told_of_by_their_place_and_right_ones_are_not() -> None:
+    triggers = Triggers(key=SECRET, service="orders")
+    told: list[str] = []
+    triggers.tell_wrong_key = told.append
+    for shown in ("wrong", "", signed()[:-1] + "~", "x" * (MAX_TOKEN_CHARS + 1)):
+        for sent in showing(shown, {STATUS: "503"}):
+            triggers.read(Request("GET", "/", headers=sent), lambda: NOON)
+    assert set(told) == {"X-Mock-Key", "baggage mock.orders"}
+    assert len(told) == 16
+    told.clear()
+    for shown in (SECRET, signed(), signed(expires_at=NOON)):
+        triggers.read(Request("GET", "/", headers={STATUS: "503", KEY: shown}), lambda: NOON)
+    triggers.read(Request("GET", "/", headers={STATUS: "503", "baggage": "mock.orders=503"}), lambda: NOON)
+    assert told == []
+
+
+def test_however_many_are_wrong_the_right_ones_are_heeded(caplog: pytest.LogCaptureFixture) -> None:
+    triggers = Triggers(key=SECRET)
+    for number in range(5000):
+        headers = {STATUS: "503", KEY: f"guess {number}"}
+        assert triggers.read(Request("GET", "/", headers=headers)) is None
+    for shown in (SECRET, signed(expires_at=LATER)):
+        headers = {STATUS: "503", KEY: shown}
+        assert triggers.read(Request("GET", "/", headers=headers), lambda: NOON) == ONE_503
+    assert len(caplog.records) <= 2  # one a minute
+    assert "guess" not in caplog.text
 
 
 # Baggage
@@ -532,6 +722,7 @@ def test_baggage_is_ignored_where_this_service_has_no_name() -> None:
 def test_baggage_is_ignored_where_a_key_is_set_even_with_the_key() -> None:
     headers = {"baggage": "mock.orders=503;key=s3cret", KEY: "s3cret"}
     assert read(headers, service="orders", key="s3cret") is None
+    assert read({"baggage": "mock.orders=503", KEY: "s3cret"}, service="orders", key="s3cret") is None
 
 
 def test_a_list_of_statuses_is_percent_encoded_in_baggage() -> None:

@@ -1,4 +1,5 @@
-"""The commands: `demo`, `run`, `proxy`, `serve`, `check`, `explain`, `status`, `snippet` and `schema`.
+"""The commands: `demo`, `run`, `proxy`, `serve`, `check`, `explain`, `status`, `snippet`,
+`token`, `schema`.
 
 Law: a command reads arguments, calls what is below, and prints; what it prints is decided elsewhere. A
 user's mistake ends in one line for each thing that is wrong, on stderr, and in an exit code, never in a
@@ -358,6 +359,15 @@ def _snippet(arguments: Sequence[str], out: Terminal, err: Terminal) -> int:
     return snippet(arguments, out, err)
 
 
+# token
+
+
+def _token(arguments: Sequence[str], out: Terminal, err: Terminal) -> int:
+    from .token_command import token
+
+    return token(arguments, out, err)
+
+
 class _Command(NamedTuple):
     summary: str
     run: Callable[[Sequence[str], Terminal, Terminal], int]
@@ -372,5 +382,6 @@ COMMANDS = {
     "explain": _Command("say which rule answers a request, and why", _explain),
     "status": _Command("show a status: response, curl line, meaning, code", _status),
     "snippet": _Command("print the code that answers as a rule does", _snippet),
+    "token": _Command("sign a token that allows some mocks for a while", _token),
     "schema": _Command("print the JSON Schema of a rules file", _schema),
 }

@@ -273,12 +273,12 @@ class Snapshot:
         """
         if candidates and candidates[0] is self.untouchable:
             return PASSTHROUGH
-        trigger = self.triggers.read(request) if self.triggers else None
+        trigger = self.triggers.read(request, self._clock) if self.triggers else None
         if isinstance(trigger, Response):
             return trigger.to(request.method)
         delay_s = None
         if trigger is not None and self.triggers is not None:
-            if outer is not None and outer.triggers is not None and outer.triggers.read(request) is not None:
+            if outer is not None and outer._heeds(request):
                 # Heeded there: `passthrough` was drawn or named, or the delay is over.
                 if trigger.choices or trigger.name is not None:
                     return PASSTHROUGH
@@ -289,6 +289,9 @@ class Snapshot:
         if outer is not None and candidates and (repeated := self._repeated(outer)):
             candidates = [rule for rule in candidates if rule not in repeated]
         return self._first(request, delay_s, candidates, resume)
+
+    def _heeds(self, request: Request) -> bool:
+        return self.triggers is not None and self.triggers.read(request, self._clock) is not None
 
     def _first(
         self,

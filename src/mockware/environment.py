@@ -78,9 +78,11 @@ def read_environment(environ: Mapping[str, str] | None = None, *, enabled: bool 
         allowed = "a key that no header can carry; allowed: printable characters, without blanks at the ends"
         problems.append(Problem("MOCKWARE_KEY", allowed))
     service = environ.get("MOCKWARE_SERVICE", "").strip()
-    if service and not _SERVICE.fullmatch(service):
-        allowed = "a name in `baggage` is made of letters, digits, `.`, `_` and `-`"
-        problems.append(Problem("MOCKWARE_SERVICE", allowed, value=quoted(service)))
+    try:
+        if service:
+            check_service(service)
+    except ValueError as error:
+        problems.append(Problem("MOCKWARE_SERVICE", str(error), value=quoted(service)))
     if problems:
         raise ConfigError(problems)
     return Environment(
@@ -94,3 +96,9 @@ def read_environment(environ: Mapping[str, str] | None = None, *, enabled: bool 
         store=environ.get("MOCKWARE_STORE", "").strip(),
         variables=environ,
     )
+
+
+def check_service(name: str) -> None:
+    """Raises ValueError for what cannot be the name of a service."""
+    if not _SERVICE.fullmatch(name):
+        raise ValueError("a name in `baggage` is made of letters, digits, `.`, `_` and `-`")

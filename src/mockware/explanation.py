@@ -29,6 +29,7 @@ from .messages import TOKEN, Request, Response
 from .paths import PathTemplate
 from .review import rule_labels
 from .task_endpoints import TaskEndpoint
+from .tokens import ANYTHING
 from .triggers import Trigger, TriggerFields
 
 # A screenful. The rules beyond it are counted.
@@ -139,6 +140,10 @@ class _Explainer:
         chance = lambda: self._dice.pop() if self._dice else 0.0  # noqa: E731
         self._store = _LoadedStore()
         self._snapshot = Snapshot(configuration, store=self._store, clock=clock, chance=chance)
+        self._clock = clock
+        if self._snapshot.triggers is not None:
+            # Nobody is guessing here, and what is wrong with a key is a part of the answer.
+            self._snapshot.triggers.tell_wrong_key = lambda field: None
         self._candidates = self._snapshot.find(request.path) or ()
         self._numbers = {id(rule): number for number, rule in enumerate(self._snapshot.rules)}
         # Those that are on and whose path is the request's, in file order.
@@ -155,7 +160,8 @@ class _Explainer:
             note = f"`never` has {quoted(never)}: no rule and no trigger touches this path"
             return self._explanation([_app(_SURE)], [note], "`never` comes before every rule")
         notes = list(self._unheeded())
-        trigger = self._snapshot.triggers.read(self._request) if self._snapshot.triggers else None
+        triggers = self._snapshot.triggers
+        trigger = triggers.read(self._request, self._clock) if triggers else None
         delay = None
         if isinstance(trigger, Response):
             who = "the trigger is refused, and its refusal"
@@ -280,15 +286,32 @@ class _Explainer:
             if sent:
                 yield f"{' and '.join(sent)}: not heeded, because `[trigger]` has `enabled = false`"
             return
-        if sent and triggers.read(request) is None:
+        scope = triggers.scope_of_fields(request)
+        if sent and (scope is None or triggers.read(request, self._clock) is None):
             start = f"{' and '.join(sent)}: not heeded, because"
-            if self._environment.key and request.header(fields.key.lower()) != self._environment.key:
-                yield f"{start} MOCKWARE_KEY is set and {fields.key} is not it"
+            if scope is None:
+                absent = request.header(fields.key.lower()) is None
+                wrong = "not it" if absent else "neither it nor a token signed with it"
+                yield f"{start} MOCKWARE_KEY is set and {fields.key} is {wrong}"
             else:
                 yield f"{start} `paths` of `[trigger]` leaves this path out"
-        if "mock." in (request.header("baggage") or "") and "baggage" not in triggers.watched:
-            reason = "MOCKWARE_KEY is set" if self._environment.key else "MOCKWARE_SERVICE is not set"
-            yield f"baggage: not heeded, because {reason}"
+        elif sent and scope is not None and scope is not ANYTHING:
+            yield f"{fields.key} is a token that allows {scope}"
+        if "mock." not in (request.header("baggage") or ""):
+            return
+        member = triggers.member_of(request)
+        if member is not None:
+            scope = triggers.scope_of_member(member)
+            if scope is None:
+                whose = "this service's member"
+                lacks = f"{whose} carries no token"
+                if member.token is not None:
+                    lacks = f"the token of {whose} is not signed with it"
+                yield f"baggage: not heeded, because MOCKWARE_KEY is set and {lacks}"
+            elif scope is not ANYTHING:
+                yield f"baggage has a token that allows {scope}"
+        elif "baggage" not in triggers.watched:
+            yield "baggage: not heeded, because MOCKWARE_SERVICE is not set"
 
     def _why_not(self, number: int) -> str | None:
         """What keeps a rule from matching, or None."""

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Collection
+import time
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 from urllib.parse import unquote
 
 from .durations import MAX_DELAY_S, parse_delay
 from .exceptions import quoted
+from .logs import WrongKeys
 from .messages import Request, Response
 from .replies import build_problem
+from .tokens import ANYTHING, OutOfScopeError, Scope, TokenKey
 
 # Longer than any list of statuses that a person types; a parser need not see more than that.
 MAX_VALUE_CHARS = 1024
@@ -47,6 +50,13 @@ class Trigger(NamedTuple):
     delay_s: float | None = None
 
 
+class Member(NamedTuple):
+    """A member of `baggage` that is for this service, and the token that it shows."""
+
+    value: str
+    token: str | None
+
+
 class TriggerFields(NamedTuple):
     """The names of the request fields, as they are written in messages."""
 
@@ -62,6 +72,9 @@ class Triggers:
     `watched` are the fields, in lower case, without which a request has no trigger. `statuses` and
     `paths` (prefixes) limit what may be asked for and where (None and empty: anything, anywhere);
     outside of its paths a trigger is as if absent. `service` is this service's name in `baggage`.
+
+    With a `key`, so is one that shows neither it nor a token of it. A token that has expired, or does not
+    allow what is asked for, is refused with the reason: its holder is known.
     """
 
     def __init__(
@@ -78,11 +91,14 @@ class Triggers:
         self.statuses = statuses
         self._paths = paths
         self._max_delay_s = max_delay_s
+        self._service = service
         self._key = _derived(key.encode("utf-8", "surrogateescape")) if key else None
+        self._token_key = TokenKey(key) if key else None
+        # Wrong keys are compared whoever sends how many, so that nobody is locked out by others: what bounds
+        # guessing is the length of the key. What is limited is what they are told of.
+        self.tell_wrong_key: Callable[[str], None] = WrongKeys().tell
         self._status, self._name, self._delay, self._key_field = (name.lower() for name in fields)
-        # A baggage member would have to carry a signed token, and there are none yet: with a key, none
-        # can be right.
-        self._member = f"mock.{service}" if service and not key else None
+        self._member = f"mock.{service}" if service else None
         self.watched = frozenset(
             (self._status, self._name, self._delay, *(["baggage"] if self._member else []))
         )
@@ -92,40 +108,94 @@ class Triggers:
         """Whether a trigger works for everybody and everywhere."""
         return self._key is None and not self._paths
 
-    def read(self, request: Request) -> Trigger | Response | None:
-        """What a request asks for, the refusal if it asks wrongly, None if it may not or does not ask."""
+    def read(self, request: Request, clock: Callable[[], float] = time.time) -> Trigger | Response | None:
+        """What a request asks for, the refusal if it asks wrongly, None if it may not or does not ask.
+
+        `clock` says whether a token has expired, in seconds of the epoch.
+        """
         if self._paths and not request.path.startswith(self._paths):
             return None
-        if self._key is not None:
-            shown = (request.header(self._key_field) or "").encode("latin-1", "replace")
-            if not hmac.compare_digest(self._key, _derived(shown)):
-                return None
+        asked = name = delay = None
+        scope = of_delay = self.scope_of_fields(request)
+        if scope is not None:
+            asked, delay = request.header(self._status), request.header(self._delay)
+            name = request.header(self._name) if asked is None else None
+        field, shown = self.fields.status, self.fields.key
+        if asked is None and name is None:
+            member = self.member_of(request)
+            if member is not None and (scope := self.scope_of_member(member)) is not None:
+                asked = member.value
+                field = shown = f"baggage {self._member}"
         choices: tuple[Choice, ...] = ()
         delay_s = None
-        asked, field = request.header(self._status), self.fields.status
-        name = request.header(self._name) if asked is None else None
-        if asked is None and name is None and self._member is not None:
-            asked, field = _member(request.header("baggage") or "", self._member), f"baggage {self._member}"
-        value = asked
+        place, value = "", ""
         try:
-            if asked is not None:
-                choices = parse_choices(asked)
-                self._allow(choices)
-            value, delay = request.header(self._delay), request.header(self._delay)
-            if delay is not None:
-                field = self.fields.delay
+            if scope is not None and (asked is not None or name is not None):
+                place = shown
+                scope.check(request.path, self._service, clock)
+                if asked is not None:
+                    place, value = field, asked
+                    choices = parse_choices(asked)
+                    self._allow(choices)
+                    scope.check_statuses([status for status, _ in choices if status is not None])
+                elif name is not None:
+                    place, value = self.fields.name, name
+                    name = scope.named(name)
+            if of_delay is not None and delay is not None:
+                place, value = self.fields.key, ""
+                of_delay.check(request.path, self._service, clock)
+                place, value = self.fields.delay, delay
                 delay_s = parse_delay(delay.strip(" \t"), longest_s=self._max_delay_s)
+                of_delay.check_delay(delay_s)
+        except OutOfScopeError as error:
+            # RFC 9110 section 15.5.4: understood, and refused. The token itself is not shown.
+            return self._refused(403, f"{place}: {error}")
         except ValueError as error:
-            return self.refusal(field, value or "", str(error))
+            return self.refusal(place, value, str(error))
         if not choices and name is None and delay_s is None:
             return None
         return Trigger(choices, name, delay_s)
 
     def refusal(self, field: str, value: str, reason: str) -> Response:
         """400 problem details that quote a field's value and say what is allowed."""
-        return build_problem(
-            400, f"{field}: {quoted(value)}: {reason}", rule=RULE_NAME, vary=self.fields.status
-        )
+        return self._refused(400, f"{field}: {quoted(value)}: {reason}")
+
+    def _refused(self, status: int, detail: str) -> Response:
+        return build_problem(status, detail, rule=RULE_NAME, vary=self.fields.status)
+
+    def scope_of_fields(self, request: Request) -> Scope | None:
+        """What the other fields of a request may ask for; None: they are as if absent."""
+        if self._key is None or self._token_key is None:
+            return ANYTHING
+        shown = request.header(self._key_field)
+        if shown is None:
+            return None
+        if (scope := self._token_key.read(shown)) is not None:
+            return scope
+        if hmac.compare_digest(self._key, _derived(shown.encode("latin-1", "replace"))):
+            return ANYTHING
+        self.tell_wrong_key(self.fields.key)
+        return None
+
+    def member_of(self, request: Request) -> Member | None:
+        """What `baggage` has for this service."""
+        if self._member is None:
+            return None
+        return _member(request.header("baggage") or "", self._member)
+
+    def scope_of_member(self, member: Member) -> Scope | None:
+        """What a member of `baggage` may ask for; None: it is as if absent.
+
+        With a key, that takes a token: the key itself would be carried to whomever the request leads to.
+        """
+        if self._token_key is None:
+            return ANYTHING
+        if member.token is None:
+            return None
+        scope = self._token_key.read(member.token)
+        if scope is None:
+            self.tell_wrong_key(f"baggage {self._member}")
+        return scope
 
     def _allow(self, choices: tuple[Choice, ...]) -> None:
         for status, _ in choices:
@@ -163,16 +233,27 @@ def draw(choices: tuple[Choice, ...], chance: float) -> int | None:
     return next(status for status, weight in reversed(choices) if weight)
 
 
-def _member(baggage: str, name: str) -> str | None:
-    """The decoded value of one member of W3C baggage; those of others are nobody's business here."""
+def _member(baggage: str, name: str) -> Member | None:
+    """One member of W3C baggage, decoded; those of others are nobody's business here."""
     if len(baggage) > MAX_BAGGAGE_CHARS:
         # Up to the last member that the bound leaves whole.
         baggage = baggage[:MAX_BAGGAGE_CHARS].rpartition(",")[0]
     for member in baggage.split(","):
-        key, _, rest = member.partition("=")
-        if key.partition(";")[0].strip(" \t") == name:
-            # Tracing libraries take the properties for a part of the value, and encode their `;` on the way.
-            return unquote(rest).partition(";")[0].strip(" \t")
+        head, semicolon, behind = member.partition(";")
+        key, _, rest = head.partition("=")
+        if key.strip(" \t") == name:
+            # Tracing libraries take the properties for a part of the value, and encode their `;` and `=` on
+            # the way.
+            value, *properties = unquote(rest + semicolon + behind).split(";")
+            return Member(value.strip(" \t"), _property(properties, "key"))
+    return None
+
+
+def _property(properties: Sequence[str], name: str) -> str | None:
+    for declared in properties:
+        key, _, value = declared.partition("=")
+        if key.strip(" \t") == name:
+            return value.strip(" \t")
     return None
 
 
