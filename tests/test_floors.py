@@ -78,6 +78,7 @@ FLOORS = {
     "templated": 3,
     "triggers": 2,
     "waiting": 2,
+    "lookout": 2,
     "wsgi_background": 2,
     # all of it together
     "answers": 4,
@@ -273,6 +274,7 @@ HOLDS_OR_WAITS = {
     "posting",
     "redis_store",
     "sqlite_store",
+    "lookout",
     "wsgi_background",
 }
 
