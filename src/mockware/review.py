@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from difflib import get_close_matches
+from functools import lru_cache
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -88,10 +89,15 @@ _METHODS = (
 def _methods(entry: Entry, label: str) -> Iterator[Problem]:
     """Methods that nobody sends: RFC 9110 section 9.1 has them case-sensitive."""
     for method in sorted(entry.rule.matched.methods or ()):
-        near = get_close_matches(method.upper(), _METHODS, n=1, cutoff=0.7)
-        if method not in _METHODS and near:
-            message = f"`{method}` is no usual method; did you mean `{near[0]}`?"
+        if method not in _METHODS and (near := _usual_method(method)):
+            message = f"`{method}` is no usual method; did you mean `{near}`?"
             yield Problem(entry.source, message, label, "match", quoted(entry.rule.match))
+
+
+@lru_cache(maxsize=64)
+def _usual_method(method: str) -> str:
+    near = get_close_matches(method.upper(), _METHODS, n=1, cutoff=0.7)
+    return near[0] if near else ""
 
 
 def _tasks(
