@@ -60,6 +60,7 @@ class ASGIMockMiddleware:
         "_asked_at_once",
         "_background",
         "_find",
+        "_otherwise",
         "_snapshot",
         "_status_field",
         "_telling",
@@ -71,6 +72,7 @@ class ASGIMockMiddleware:
     _asked_at_once: Mapping[bytes, Response]
     _background: Background | None
     _find: Callable[[str], Sequence[Candidate] | None]
+    _otherwise: ASGIApp
     _snapshot: Snapshot
     _status_field: bytes | None
     _telling: frozenset[bytes]
@@ -108,8 +110,14 @@ class ASGIMockMiddleware:
         self._asked_at_once = {value.encode("ascii"): reply for value, reply in snapshot.at_once.items()}
         triggers = snapshot.triggers
         self._status_field = triggers.fields.status.lower().encode("ascii") if triggers else None
-        watched = (name.encode("ascii") for name in snapshot.watched)
+        watched = {name.encode("ascii") for name in snapshot.watched}
+        if snapshot.cors is not None:
+            watched.add(b"access-control-request-headers")
         self._telling = _BODY_FIELDS.union(watched, (b"expect",))
+        # Whom a request goes to in which nothing was seen so far: who has no use for its query pays nothing.
+        self._otherwise = app
+        if triggers is not None and triggers.query is not None:
+            self._otherwise = self._look_at_query
         return self
 
     def _route(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
@@ -136,7 +144,7 @@ class ASGIMockMiddleware:
                         else:
                             return self._consider(scope, receive, send, path, candidates or ())
                 if asked is None and candidates is None:
-                    return self.app(scope, receive, send)
+                    return self._otherwise(scope, receive, send)
                 if kind == "http" and scope.get("http_version") == "1.1":
                     response = None
                     if candidates is None:
@@ -171,6 +179,12 @@ class ASGIMockMiddleware:
         "ASGIMockMiddleware [called by a WSGI server: that is for WSGI apps, which use WSGIMockMiddleware]"
     )
 
+    def _look_at_query(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if not scope.get("query_string"):
+            return self.app(scope, receive, send)
+        path = route_path(scope["path"], scope.get("root_path", ""))
+        return self._consider(scope, receive, send, path, ())
+
     async def _consider(
         self, scope: Scope, receive: Receive, send: Send, path: str, candidates: Sequence[Candidate]
     ) -> Any:
@@ -189,6 +203,7 @@ class ASGIMockMiddleware:
         if isinstance(decision, Run):
             decision = await self._run(decision, scope, request)
         if isinstance(decision, Response):
+            send = _adding(self._snapshot.fields_beside(decision, request), send)
             return await reply(scope, receive, send, path, decision, expects=expects)
         app = self.app
         if isinstance(decision, Passthrough) and decision.patch is not None and scope["type"] == "http":
@@ -202,6 +217,7 @@ class ASGIMockMiddleware:
                     send = _late(send, decision.delay_after_s, listener) if decision.delay_after_s else send
                     return await app(scope, listener, send)
         refusal = too_many_sleepers(decision.rule, request.method)
+        send = _adding(self._snapshot.fields_beside(refusal, request), send)
         return await reply(scope, receive, send, path, refusal, expects=expects)
 
     async def _run(self, run: Run, scope: Scope, request: Request) -> Decision:
@@ -231,6 +247,20 @@ class ASGIMockMiddleware:
         asking = store.begin(question)
         await finished(asking, MAX_WAIT_S)
         return store.end(asking)
+
+
+def _adding(fields: Sequence[tuple[str, str]], send: Send) -> Send:
+    """What sends a mock with these fields, too."""
+    if not fields:
+        return send
+    raw = [(name.lower().encode("ascii"), value.encode("latin-1")) for name, value in fields]
+
+    async def send_with(event: MutableMapping[str, Any]) -> None:
+        if "headers" in event:
+            event["headers"] = [*event["headers"], *raw]
+        await send(event)
+
+    return send_with
 
 
 async def reply(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Container
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -30,6 +30,10 @@ _WEIGHT = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 GRAMMAR = "expected a status from 200 to 599 or `passthrough`, or a list of them such as `200:0.9,503:0.1`"
 
 RULE_NAME = "trigger"
+
+# What neither a URL nor a cookie encodes, so that it is spelled in one way only.
+SOURCE_NAME = "[A-Za-z0-9._-]{1,64}"
+_SOURCE_NAME = re.compile(SOURCE_NAME)
 
 
 class Choice(NamedTuple):
@@ -59,9 +63,11 @@ class TriggerFields(NamedTuple):
 class Triggers:
     """Reads the triggers of a request, as far as a `[trigger]` table and the key allow.
 
-    `watched` are the fields, in lower case, without which a request has no trigger. `statuses` and
-    `paths` (prefixes) limit what may be asked for and where (None and empty: anything, anywhere);
-    outside of its paths a trigger is as if absent. `service` is this service's name in `baggage`.
+    `watched` are the fields, in lower case, without which a request has no trigger, unless its `query` has
+    one. `statuses` and `paths` (prefixes) limit what may be asked for and where (None and empty: anything,
+    anywhere); outside of its paths a trigger is as if absent. `service` is this service's name in `baggage`.
+    `query` and `cookie` name the parameter and the cookie that ask as the status field does (None: none), and
+    `trusted_origins` have those whose pages may do so by the query though they are another site's.
     """
 
     def __init__(
@@ -73,8 +79,14 @@ class Triggers:
         max_delay_s: float = MAX_DELAY_S,
         key: str = "",
         service: str = "",
+        query: str | None = None,
+        cookie: str | None = None,
+        trusted_origins: Container[str] = (),
     ) -> None:
         self.fields = fields
+        self.query = query
+        self.cookie = cookie
+        self._trusted_origins = trusted_origins
         self.statuses = statuses
         self._paths = paths
         self._max_delay_s = max_delay_s
@@ -84,18 +96,59 @@ class Triggers:
         # can be right.
         self._member = f"mock.{service}" if service and not key else None
         self.watched = frozenset(
-            (self._status, self._name, self._delay, *(["baggage"] if self._member else []))
+            (
+                *(self._status, self._name, self._delay),
+                *(["baggage"] if self._member else []),
+                *(["cookie"] if cookie else []),
+            )
         )
+        # What a reply was chosen by, for whoever keeps it though it says `no-store`.
+        self.vary = f"{fields.status}, Cookie" if cookie else fields.status
 
     @property
     def ask_nothing(self) -> bool:
         """Whether a trigger works for everybody and everywhere."""
         return self._key is None and not self._paths
 
+    def covers(self, path: str) -> bool:
+        """Whether triggers work on `path`."""
+        return not self._paths or path.startswith(self._paths)
+
+    def are_among(self, names: Collection[str]) -> bool:
+        """Whether one of the fields of triggers is among `names`, which are in lower case.
+
+        Not `baggage`, which browsers send for others, too.
+        """
+        return not {self._status, self._name, self._delay, self._key_field}.isdisjoint(names)
+
+    def asked_in_query(self, request: Request) -> str | None:
+        """What the query asks for, unless it may be a stranger's doing."""
+        if self.query is None or not (values := request.query.get(self.query)):
+            return None
+        # A link or a form on another site would mock the requests of whoever follows it. Browsers tell where
+        # a request comes from (https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header), scripts cannot.
+        if (
+            request.header("sec-fetch-site") == "cross-site"
+            and request.header("origin") not in self._trusted_origins
+        ):
+            return None
+        return ",".join(values)
+
+    @property
+    def heeds_more(self) -> bool:
+        """Whether more than fields of their own may be triggers."""
+        return self.query is not None or self.cookie is not None
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether a trigger is heeded with the key only."""
+        return self._key is not None
+
     def read(self, request: Request) -> Trigger | Response | None:
         """What a request asks for, the refusal if it asks wrongly, None if it may not or does not ask."""
         if self._paths and not request.path.startswith(self._paths):
             return None
+        # No link and no cookie has the key, so that with one neither is enough.
         if self._key is not None:
             shown = (request.header(self._key_field) or "").encode("latin-1", "replace")
             if not hmac.compare_digest(self._key, _derived(shown)):
@@ -104,8 +157,8 @@ class Triggers:
         delay_s = None
         asked, field = request.header(self._status), self.fields.status
         name = request.header(self._name) if asked is None else None
-        if asked is None and name is None and self._member is not None:
-            asked, field = _member(request.header("baggage") or "", self._member), f"baggage {self._member}"
+        if asked is None and name is None:
+            asked, field = self._asked_elsewhere(request)
         value = asked
         try:
             if asked is not None:
@@ -121,11 +174,23 @@ class Triggers:
             return None
         return Trigger(choices, name, delay_s)
 
+    def _asked_elsewhere(self, request: Request) -> tuple[str | None, str]:
+        """What is asked for, and where; first that which is the nearest to this one request."""
+        # A preflight has the URL of the request that it asks leave for, and is not the one to be mocked.
+        if not request.is_preflight and (asked := self.asked_in_query(request)) is not None:
+            return asked, f"query parameter {self.query}"
+        if self._member is not None:
+            asked = _member(request.header("baggage") or "", self._member)
+            if asked is not None:
+                return asked, f"baggage {self._member}"
+        if self.cookie is not None and (asked := request.cookies.get(self.cookie)) is not None:
+            # Scripts encode what they put into cookies, and a comma has to be.
+            return unquote(asked), f"cookie {self.cookie}"
+        return None, ""
+
     def refusal(self, field: str, value: str, reason: str) -> Response:
         """400 problem details that quote a field's value and say what is allowed."""
-        return build_problem(
-            400, f"{field}: {quoted(value)}: {reason}", rule=RULE_NAME, vary=self.fields.status
-        )
+        return build_problem(400, f"{field}: {quoted(value)}: {reason}", rule=RULE_NAME, vary=self.vary)
 
     def _allow(self, choices: tuple[Choice, ...]) -> None:
         for status, _ in choices:
@@ -150,6 +215,12 @@ def parse_choices(value: str) -> tuple[Choice, ...]:
     if not any(weight for _, weight in choices):
         raise ValueError("the weights add up to nothing")
     return tuple(choices)
+
+
+def check_source_name(name: str) -> None:
+    """Raises ValueError for what cannot be the name of a trigger's cookie or query parameter."""
+    if not _SOURCE_NAME.fullmatch(name):
+        raise ValueError("a name here is made of 1 to 64 letters, digits, `.`, `_` and `-`")
 
 
 def draw(choices: tuple[Choice, ...], chance: float) -> int | None:

@@ -44,22 +44,30 @@ class WSGIMockMiddleware:
 
     __slots__ = (
         "__weakref__",
+        "_answers_preflights",
         "_asked_at_once",
         "_background",
         "_decodes",
         "_find",
         "_heeds_baggage",
+        "_heeds_cookies",
+        "_heeds_query",
+        "_otherwise",
         "_snapshot",
         "_trigger_keys",
         "app",
     )
 
     app: WSGIApplication
+    _answers_preflights: bool
     _asked_at_once: Mapping[str, Response]
     _background: Background | None
     _decodes: bool
     _find: Callable[[str], Sequence[Candidate] | None]
     _heeds_baggage: bool
+    _heeds_cookies: bool
+    _heeds_query: bool
+    _otherwise: WSGIApplication
     _snapshot: Snapshot
     _trigger_keys: tuple[str, str, str] | None
 
@@ -98,6 +106,13 @@ class WSGIMockMiddleware:
             _environ_key(fields.delay),
         )
         self._heeds_baggage = "baggage" in snapshot.watched
+        self._heeds_cookies = "cookie" in snapshot.watched
+        self._heeds_query = snapshot.triggers is not None and snapshot.triggers.query is not None
+        self._answers_preflights = snapshot.cors is not None and snapshot.triggers is not None
+        # Whom a request goes to in which nothing was seen so far: who has no use for more pays nothing.
+        self._otherwise = app
+        if self._heeds_cookies or self._heeds_query or self._answers_preflights:
+            self._otherwise = self._look_closer
         return self
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -124,7 +139,7 @@ class WSGIMockMiddleware:
                     response = response.head
                 return _reply(environ, start_response, path if self._decodes else _decoded(path), response)
         if candidates is None:
-            return self.app(environ, start_response)
+            return self._otherwise(environ, start_response)
         response = candidates[0].at_once.get(environ.get("REQUEST_METHOD", "GET"))
         if response is None:
             return self._consider(environ, start_response, path, candidates)
@@ -136,6 +151,18 @@ class WSGIMockMiddleware:
     __call__.__qualname__ = (
         "WSGIMockMiddleware [called by an ASGI server: that is for ASGI apps, which use ASGIMockMiddleware]"
     )
+
+    def _look_closer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if (
+            (self._heeds_cookies and "HTTP_COOKIE" in environ)
+            or (self._heeds_query and environ.get("QUERY_STRING"))
+            or (self._answers_preflights and "HTTP_ACCESS_CONTROL_REQUEST_HEADERS" in environ)
+        ):
+            path = environ.get("PATH_INFO") or "/"
+            if self._decodes:
+                path = _decoded(path)
+            return self._consider(environ, start_response, path, None)
+        return self.app(environ, start_response)
 
     def _consider(
         self,
@@ -159,6 +186,7 @@ class WSGIMockMiddleware:
         if isinstance(decision, Response):
             # Once only: a second read waits for ever on a server whose input is the bare socket.
             drain_input(environ)
+            start_response = _adding(self._snapshot.fields_beside(decision, request), start_response)
             if decision.is_plain:
                 return _reply(environ, start_response, path, decision)
             return _perform(environ, start_response, path, decision)
@@ -166,6 +194,7 @@ class WSGIMockMiddleware:
         if isinstance(decision, Passthrough):
             if decision.delay_s and (refusal := _waited(decision, request)):
                 drain_input(environ)
+                start_response = _adding(self._snapshot.fields_beside(refusal, request), start_response)
                 return _reply(environ, start_response, path, refusal)
             if decision.delay_after_s:
                 start_response = _late(start_response, decision.delay_after_s)
@@ -193,6 +222,17 @@ class WSGIMockMiddleware:
         while isinstance(decision, StoreNeeded):
             decision = decision.settle(decision.question.put_to(self._snapshot.store))
         return decision
+
+
+def _adding(fields: Sequence[tuple[str, str]], start_response: StartResponse) -> StartResponse:
+    """What starts a mock with these fields, too."""
+    if not fields:
+        return start_response
+
+    def start_with(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
+        return start_response(status, [*headers, *fields], *exc_info)
+
+    return start_with
 
 
 def _waited(decision: Passthrough, request: Request) -> Response | None:
