@@ -1,7 +1,7 @@
 """The API of test_browsers.py: FastAPI with a CORS layer of its own inside, mockware outside.
 
-`PAGES` names the origins of the front ends that the app's own layer allows, separated by blanks; `/page` is an
-empty page of whichever origin it is asked from. Its own layer allows no header but `X-Own`, and no DELETE.
+`PAGES` names the origins of the front ends that the app's own layer allows, separated by blanks; `/page` is
+an empty page of whichever origin it is asked from. Its own layer allows no header but `X-Own`, and no DELETE.
 """
 
 import os

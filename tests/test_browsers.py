@@ -68,7 +68,7 @@ def served(folder: Path, port: int, **settings: str) -> Iterator[None]:
     env = environ(**settings)
     arguments = [f"--app-dir={TESTS}", f"--port={port}", "cors_service:app"]
     with Program(*arguments, cwd=folder, env=env, module="uvicorn") as program:
-        program.wait(r"running on http://127\\.0\\.0\\.1")
+        program.listens_on(port)
         yield
 
 
@@ -221,8 +221,8 @@ def test_a_page_of_another_site_mocks_nobodys_request(
     made = {
         "a link": "url => { const a = document.createElement('a'); a.href = url; document.body.append(a);"
         " a.click() }",
-        "a form": "url => { const form = document.createElement('form'); form.action = url; form.method = 'post';"
-        " document.body.append(form); form.submit() }",
+        "a form": "url => { const form = document.createElement('form'); form.action = url;"
+        " form.method = 'post'; document.body.append(form); form.submit() }",
         "a script": "url => { fetch(url, {mode: 'no-cors', credentials: 'include'}) }",
     }
     with page.expect_response(url) as found:
