@@ -51,6 +51,7 @@ FLOORS = {
     "validation": 1,
     # what is declared and looked up
     "asgi_background": 2,
+    "cors": 2,
     "crew": 2,
     "dialect": 2,
     "deliveries": 2,
@@ -73,7 +74,7 @@ FLOORS = {
     "asgi_patching": 3,
     "decisions": 3,
     "wsgi_patching": 3,
-    "schemas": 2,
+    "schemas": 3,
     "templates": 2,
     "templated": 3,
     "triggers": 2,

@@ -188,6 +188,12 @@ when  = { json = { kind = "txt" }, headers = { x-second = "1" } }
 status = 503
 
 [[rules]]
+name  = "own-cors"
+match = "/own-cors"
+status = 200
+headers = { Access-Control-Allow-Origin = "https://b.test" }
+
+[[rules]]
 name  = "legacy-health"
 match = "/legacy/health"
 passthrough = true
@@ -206,6 +212,32 @@ SETUPS: dict[str, tuple[str, Mapping[str, str]]] = {
         {},
     ),
     "triggerless": ("[trigger]\nenabled = false\n", {}),
+    "browsers": (
+        """
+        [trigger]
+        query = "mock"
+        cookie = "mock"
+        [cors]
+        origins = ["https://app.test", "https://*.preview.test:8443", "http://[::1]:3000"]
+        credentials = true
+        exposed_headers = ["Location"]
+        max_age = "10m"
+        """,
+        {"MOCKWARE_SERVICE": "shop"},
+    ),
+    "public": ('[cors]\norigins = ["*"]\nprivate_network = true\n', {}),
+    "mocks only": ('[trigger]\nenabled = false\n[cors]\norigins = ["https://app.test"]\n', {}),
+    "keyed browsers": (
+        """
+        [trigger]
+        query = "mock"
+        cookie = "mock"
+        paths = ["/free"]
+        [cors]
+        origins = ["https://app.test"]
+        """,
+        {"MOCKWARE_KEY": "sesame"},
+    ),
 }
 
 
@@ -278,6 +310,46 @@ def refusing(says: str, sent: Sent, quotes: str, setup: str = "plain") -> Row:
 JSON = {"content-type": ["application/json"]}
 VARY = {"vary": ["X-Mock-Status"]}
 WANTED = b'{"kind": "pdf", "pages": [1, {"n": 2, "m": 3}], "deep": {"ok": true, "more": null}, "extra": []}'
+
+APP = ("Origin", "https://app.test")
+NO_CORS: dict[str, list[str]] = {
+    "access-control-allow-origin": [],
+    "access-control-allow-credentials": [],
+    "access-control-expose-headers": [],
+}
+READABLE = {
+    "access-control-allow-origin": ["https://app.test"],
+    "access-control-allow-credentials": ["true"],
+    "access-control-expose-headers": ["X-Mock-Rule, Location"],
+    "vary": ["Origin"],
+}
+TRIGGERED = {**READABLE, "vary": ["Origin", "X-Mock-Status, Cookie"]}
+
+
+def from_app(method: str, target: str, *headers: tuple[str, str], **more: Any) -> Sent:
+    return Sent(method, target, headers=[APP, *headers], **more)
+
+
+def leave(target: str, method: str, names: str = "", *headers: tuple[str, str], **more: Any) -> Sent:
+    """A preflight of a page of https://app.test, or of the origin among `headers`."""
+    fields = [("Access-Control-Request-Method", method), *headers]
+    fields += [("Access-Control-Request-Headers", names)] if names else []
+    fields += [] if any(name == "Origin" for name, _ in headers) else [APP]
+    return Sent("OPTIONS", target, headers=fields, **more)
+
+
+def left(method: str, names: str = "", *, max_age: str = "600") -> Mock:
+    fields = {
+        "access-control-allow-origin": ["https://app.test"],
+        "access-control-allow-credentials": ["true"],
+        "access-control-allow-methods": [method],
+        "access-control-allow-headers": [names] if names else [],
+        "access-control-max-age": [max_age],
+        "access-control-allow-private-network": [],
+        "vary": ["Origin"],
+    }
+    return Mock(204, "cors", b"", fields)
+
 
 ROWS = [
     # matching: method and path
@@ -550,6 +622,343 @@ ROWS = [
         Mock(200, "options"),
     ),
     Row("GET does not answer OPTIONS", Sent("OPTIONS", "/items/1"), Reached("/items/1")),
+    # pages of other origins
+    Row(
+        "a listed origin may read",
+        from_app("POST", "/reports"),
+        Mock(202, "reports", None, READABLE),
+        "browsers",
+    ),
+    Row("so may HEAD", from_app("HEAD", "/items/1"), Mock(200, "item", b"", READABLE), "browsers"),
+    Row(
+        "a listed name below another",
+        carrying(("Origin", "https://a.b.preview.test:8443"), target="/any"),
+        Mock(
+            204, "any", None, {**READABLE, "access-control-allow-origin": ["https://a.b.preview.test:8443"]}
+        ),
+        "browsers",
+    ),
+    *(
+        Row(
+            f"not listed: {origin[:40]!r}",
+            carrying(("Origin", origin), target="/any"),
+            Mock(204, "any", None, {**NO_CORS, "vary": ["Origin"]}),
+            "browsers",
+        )
+        for origin in (
+            *(
+                "null",
+                "",
+                "*",
+                "http://app.test",
+                "https://app.test:8443",
+                "https://APP.test",
+                "https://app.test/",
+            ),
+            *("https://preview.test:8443", "https://.preview.test:8443", "https://x.preview.test"),
+            *(
+                "https://x@y.preview.test:8443",
+                "https://evil.test#.preview.test:8443",
+                "https://app.test.evil.test",
+            ),
+            *("https://evil.test/.preview.test:8443", "https://app.test,https://app.test"),
+            *(f"https://{'a' * 7000}.preview.test:8443", "https://\xe9.preview.test:8443"),
+        )
+    ),
+    Row("no origin", get("/any"), Mock(204, "any", None, {**NO_CORS, "vary": ["Origin"]}), "browsers"),
+    Row(
+        "a trigger of a listed origin",
+        from_app("GET", "/free", ("X-Mock-Status", "503")),
+        Mock(503, "trigger", None, TRIGGERED),
+        "browsers",
+    ),
+    Row(
+        "a refusal of a trigger may be read",
+        from_app("GET", "/free", ("X-Mock-Status", "x")),
+        Mock(400, "trigger", None, TRIGGERED, quotes="'x'"),
+        "browsers",
+    ),
+    Row("the app's own CORS is in charge", from_app("GET", "/free"), Reached("/free"), "browsers"),
+    Row(
+        "a rule that speaks for itself",
+        from_app("GET", "/own-cors"),
+        Mock(
+            200, "own-cors", None, {**NO_CORS, "access-control-allow-origin": ["https://b.test"], "vary": []}
+        ),
+        "browsers",
+    ),
+    Row(
+        "anybody may read",
+        carrying(("Origin", "null"), target="/any"),
+        Mock(
+            204,
+            "any",
+            None,
+            {
+                "access-control-allow-origin": ["*"],
+                "access-control-allow-credentials": [],
+                "access-control-expose-headers": ["X-Mock-Rule"],
+                "vary": [],
+            },
+        ),
+        "public",
+    ),
+    Row(
+        "it is said to everybody",
+        get("/any"),
+        Mock(204, "any", None, {"access-control-allow-origin": ["*"], "vary": []}),
+        "public",
+    ),
+    # the preflights of their requests
+    Row("a preflight of a mocked path", leave("/any", "PUT"), left("PUT"), "browsers"),
+    Row(
+        "with headers", leave("/any", "PUT", "content-type,x-a"), left("PUT", "content-type, x-a"), "browsers"
+    ),
+    Row("blanks", leave("/any", "PUT", " X-A ,\tx-b,,"), left("PUT", "x-a, x-b"), "browsers"),
+    Row("a method that is not mocked", leave("/reports", "DELETE"), Reached("/reports"), "browsers"),
+    Row("an expired rule", leave("/past", "PUT"), Reached("/past"), "browsers"),
+    Row("a rule that never answers", leave("/seldom", "PUT"), Reached("/seldom"), "browsers"),
+    Row("a passthrough rule", leave("/legacy/health", "PUT"), Reached("/legacy/health"), "browsers"),
+    Row("beside it", leave("/legacy/x", "PUT"), left("PUT"), "browsers"),
+    Row("`never`", leave("/healthz", "GET", "x-mock-status"), Reached("/healthz"), "browsers"),
+    Row(
+        "a query that differs",
+        leave("/when/query", "PUT", query="page=1"),
+        Reached("/when/query"),
+        "browsers",
+    ),
+    Row(
+        "a query that does not",
+        leave("/when/query", "PUT", query="page=1&expand=full+text"),
+        left("PUT"),
+        "browsers",
+    ),
+    Row("a host that differs", leave("/when/host", "PUT"), Reached("/when/host"), "browsers"),
+    Row(
+        "headers that are to come",
+        leave("/when/headers", "PUT", "x-tenant"),
+        left("PUT", "x-tenant"),
+        "browsers",
+    ),
+    Row(
+        "a body that is to come",
+        leave("/when/json", "POST", "content-type"),
+        left("POST", "content-type"),
+        "browsers",
+    ),
+    Row(
+        "a rule that lists OPTIONS",
+        leave("/options", "PUT"),
+        Mock(200, "options", None, READABLE),
+        "browsers",
+    ),
+    Row(
+        "a trigger is asked for",
+        leave("/free", "PUT", "x-a,x-mock-status"),
+        left("PUT", "x-a, x-mock-status", max_age="0"),
+        "browsers",
+    ),
+    Row(
+        "a name is asked for",
+        leave("/free", "GET", "X-Mock-Name"),
+        left("GET", "x-mock-name", max_age="0"),
+        "browsers",
+    ),
+    Row("none is asked for", leave("/free", "PUT", "x-a"), Reached("/free"), "browsers"),
+    Row("baggage is no trigger of ours only", leave("/free", "PUT", "baggage"), Reached("/free"), "browsers"),
+    Row(
+        "another origin asks for a trigger",
+        leave("/free", "PUT", "x-mock-status", ("Origin", "https://evil.test")),
+        Reached("/free"),
+        "browsers",
+    ),
+    Row(
+        "another origin asks on a mocked path",
+        leave("/any", "PUT", "", ("Origin", "https://evil.test")),
+        Reached("/any"),
+        "browsers",
+    ),
+    Row("triggers are off", leave("/free", "PUT", "x-mock-status"), Reached("/free"), "mocks only"),
+    Row("names that are none", leave("/any", "PUT", "x-a,b c"), Reached("/any"), "browsers"),
+    Row("names beyond ASCII", leave("/any", "PUT", "x-\xe9"), Reached("/any"), "browsers"),
+    Row("a method that is none", leave("/any", "P UT"), Reached("/any"), "browsers"),
+    Row("a long method", leave("/any", "P" * 65), Reached("/any"), "browsers"),
+    Row(
+        "too many names",
+        leave("/any", "PUT", ",".join(f"x-{n}" for n in range(101))),
+        Reached("/any"),
+        "browsers",
+    ),
+    Row("too long names", leave("/any", "PUT", "x" * 4097), Reached("/any"), "browsers"),
+    Row(
+        "a private network",
+        leave("/any", "PUT", "", ("Access-Control-Request-Private-Network", "true")),
+        left("PUT"),
+        "browsers",
+    ),
+    Row(
+        "a private network that may be asked",
+        leave("/any", "PUT", "authorization", ("Access-Control-Request-Private-Network", "true")),
+        Mock(
+            204,
+            "cors",
+            b"",
+            {
+                "access-control-allow-origin": ["*"],
+                "access-control-allow-headers": ["authorization"],
+                "access-control-allow-private-network": ["true"],
+                "access-control-max-age": [],
+            },
+        ),
+        "public",
+    ),
+    Row(
+        "no browser",
+        Sent("OPTIONS", "/any", headers=[("Access-Control-Request-Method", "PUT")]),
+        Reached("/any"),
+        "public",
+    ),
+    # a query and a cookie
+    Row("a query asks", get("/free", query="a=1&mock=503"), Mock(503, "trigger"), "browsers"),
+    Row("on a rule's path", get("/any", query="mock=503"), Mock(503, "trigger"), "browsers"),
+    Row("an encoded query asks", get("/free", query="%6Dock=50%33"), Mock(503, "trigger"), "browsers"),
+    Row(
+        "a repeated parameter is a list",
+        get("/free", query="mock=503:0&mock=404"),
+        Mock(404, "trigger"),
+        "browsers",
+    ),
+    Row("another parameter does not", get("/free", query="mocks=503"), Reached("/free"), "browsers"),
+    Row("nor where it is off", get("/free", query="mock=503"), Reached("/free")),
+    Row("behind a mount", get("/api/free", query="mock=503", mount="/api"), Mock(503, "trigger"), "browsers"),
+    Row("beyond ASCII", get("/%C3%A9", query="mock=503"), Mock(503, "trigger"), "browsers"),
+    Row("never", get("/healthz", query="mock=503"), Reached("/healthz"), "browsers"),
+    refusing(
+        "a bad query", get("/free", query="mock=%0D%0AX:y"), r"query parameter mock: '\r\nX:y'", "browsers"
+    ),
+    Row("a query passes", get("/any", query="mock=passthrough"), Reached("/any"), "browsers"),
+    Row(
+        "a link on another site",
+        Sent("GET", "/free", query="mock=503", headers=[("Sec-Fetch-Site", "cross-site")]),
+        Reached("/free"),
+        "browsers",
+    ),
+    Row(
+        "a form on another site",
+        Sent(
+            "POST", "/free", "mock=503", [("Sec-Fetch-Site", "cross-site"), ("Origin", "https://evil.test")]
+        ),
+        Reached("/free"),
+        "browsers",
+    ),
+    Row(
+        "a script on a listed site",
+        Sent("POST", "/free", "mock=503", [("Sec-Fetch-Site", "cross-site"), APP]),
+        Mock(503, "trigger", None, TRIGGERED),
+        "browsers",
+    ),
+    Row(
+        "what is typed",
+        Sent("GET", "/free", "mock=503", [("Sec-Fetch-Site", "none")]),
+        Mock(503, "trigger"),
+        "browsers",
+    ),
+    Row("its preflight", leave("/free", "PUT", query="mock=503"), left("PUT", max_age="0"), "browsers"),
+    Row(
+        "its preflight from elsewhere",
+        leave("/free", "PUT", "", ("Origin", "https://evil.test"), query="mock=503"),
+        Reached("/free"),
+        "browsers",
+    ),
+    Row("a cookie asks", carrying(("Cookie", "a=1; mock=503")), Mock(503, "trigger"), "browsers"),
+    Row(
+        "an encoded cookie asks",
+        carrying(("Cookie", "mock=503%3A1%2C404%3A0")),
+        Mock(503, "trigger"),
+        "browsers",
+    ),
+    Row(
+        "a cookie on a rule's path",
+        carrying(("Cookie", "mock=503"), target="/any"),
+        Mock(503, "trigger"),
+        "browsers",
+    ),
+    Row("another cookie does not", carrying(("Cookie", "mocks=503")), Reached("/free"), "browsers"),
+    Row("nor where cookies are off", carrying(("Cookie", "mock=503")), Reached("/free")),
+    refusing("a bad cookie", carrying(("Cookie", "mock=%00")), r"cookie mock: '\x00'", "browsers"),
+    Row(
+        "a cookie delays nothing",
+        carrying(("Cookie", "mock=passthrough"), target="/any"),
+        Reached("/any"),
+        "browsers",
+    ),
+    Row(
+        "a field before the query",
+        Sent("GET", "/free", "mock=404", [("X-Mock-Status", "503"), ("Cookie", "mock=410")]),
+        Mock(503, "trigger"),
+        "browsers",
+    ),
+    Row(
+        "a name before the query",
+        Sent("GET", "/free", "mock=404", [("X-Mock-Name", "slash")]),
+        Mock(412, "slash"),
+        "browsers",
+    ),
+    Row(
+        "a query before baggage",
+        Sent("GET", "/free", "mock=404", [("baggage", "mock.shop=503")]),
+        Mock(404, "trigger"),
+        "browsers",
+    ),
+    Row(
+        "baggage before a cookie",
+        carrying(("baggage", "mock.shop=503"), ("Cookie", "mock=410")),
+        Mock(503, "trigger"),
+        "browsers",
+    ),
+    Row("a query without the key", get("/free", query="mock=503"), Reached("/free"), "keyed browsers"),
+    Row("a cookie without the key", carrying(("Cookie", "mock=503")), Reached("/free"), "keyed browsers"),
+    Row(
+        "a key in the query is none",
+        get("/free", query="mock=503&X-Mock-Key=sesame&key=sesame"),
+        Reached("/free"),
+        "keyed browsers",
+    ),
+    Row(
+        "a query with the key",
+        Sent("GET", "/free", "mock=503", [("X-Mock-Key", "sesame")]),
+        Mock(503, "trigger"),
+        "keyed browsers",
+    ),
+    Row(
+        "a cookie with the key",
+        carrying(("Cookie", "mock=503"), ("X-Mock-Key", "sesame")),
+        Mock(503, "trigger"),
+        "keyed browsers",
+    ),
+    Row(
+        "a preflight of a query alone",
+        leave("/free", "PUT", query="mock=503"),
+        Reached("/free"),
+        "keyed browsers",
+    ),
+    Row(
+        "a preflight that asks for the key",
+        leave("/free", "PUT", "x-mock-key", query="mock=503"),
+        Mock(
+            204,
+            "cors",
+            None,
+            {"access-control-allow-headers": ["x-mock-key"], "access-control-max-age": ["0"]},
+        ),
+        "keyed browsers",
+    ),
+    Row(
+        "a preflight outside of the paths",
+        leave("/other", "PUT", "x-mock-status"),
+        Reached("/other"),
+        "keyed browsers",
+    ),
     # a key
     Row("no key", asked("503", "/free"), Reached("/free"), "keyed"),
     Row("no key on a rule's path", asked("503", "/any"), Mock(204, "any"), "keyed"),

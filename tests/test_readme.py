@@ -32,14 +32,15 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
-CONSOLE, RULES = blocks("console")[0], blocks("toml")[0]
+CONSOLE = blocks("console")[0]
+RULES, FROM_A_BROWSER = blocks("toml")
 FIRST_APP, WRAPPINGS, USERS_TESTS = blocks("python")
 DEMO_COMMAND, TEST_COMMAND, HOSTING, TOKEN = blocks("sh")
 
 
 def test_these_are_all_the_blocks_that_there_are() -> None:
     languages = re.findall(r"^```(\S+)$", README, re.MULTILINE)
-    assert languages == ["console", "python", "sh", "sh", "python", "sh", "toml", "sh", "python"]
+    assert languages == ["console", "python", "sh", "sh", "python", "sh", "toml", "sh", "toml", "python"]
 
 
 @pytest.fixture
@@ -62,6 +63,17 @@ def test_the_first_screen_shows_what_the_code_below_it_answers(on: Path) -> None
     assert answer.status == 202
     assert sorted(answer.fields) == sorted((f.split(": ")[0].lower(), f.split(": ")[1]) for f in fields)
     assert answer.body.decode() + "\n" == body
+
+
+def test_what_it_says_for_browsers_goes_with_the_rules(on: Path) -> None:
+    (on / "mocks.toml").write_text(RULES + FROM_A_BROWSER)
+    app = mockware.wrap(FastAPI(), rules="mocks.toml")
+    origin = ("Origin", "https://7.preview.example.com")
+    answer = over_asgi(app, Sent("GET", "/payments/7", query="mock=503", headers=[origin]))
+    assert answer.status == 503
+    assert answer.one("access-control-allow-origin") == origin[1]
+    assert answer.one("access-control-expose-headers") == "X-Mock-Rule, Location, Retry-After"
+    assert over_asgi(app, Sent("GET", "/users/7", headers=[("Cookie", "mock=503")])).status == 503
 
 
 def test_the_first_screen_has_the_code_in_five_lines() -> None:

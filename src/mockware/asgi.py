@@ -109,7 +109,10 @@ class ASGIMockMiddleware:
             from .asgi_background import Background
 
             self._background = Background()
-        self._generation = _Generation(snapshot, asleep=asleep)
+        generation = _Generation(self.app, snapshot, asleep=asleep)
+        if generation.heeds_query:
+            generation.otherwise = partial(self._look_at_query, generation)
+        self._generation = generation
 
     def _wake(self) -> None:
         if self._installation is not None:
@@ -144,7 +147,7 @@ class ASGIMockMiddleware:
                         else:
                             return self._consider(scope, receive, send, generation, path, candidates or ())
                 if asked is None and candidates is None:
-                    return self.app(scope, receive, send)
+                    return generation.otherwise(scope, receive, send)
                 if kind == "http" and scope.get("http_version") == "1.1":
                     response = None
                     if candidates is None:
@@ -181,6 +184,14 @@ class ASGIMockMiddleware:
         "ASGIMockMiddleware [called by a WSGI server: that is for WSGI apps, which use WSGIMockMiddleware]"
     )
 
+    def _look_at_query(
+        self, generation: _Generation, scope: Scope, receive: Receive, send: Send
+    ) -> Awaitable[None]:
+        if not scope.get("query_string"):
+            return self.app(scope, receive, send)
+        path = route_path(scope["path"], scope.get("root_path", ""))
+        return self._consider(scope, receive, send, generation, path, ())
+
     async def _consider(
         self,
         scope: Scope,
@@ -209,6 +220,7 @@ class ASGIMockMiddleware:
         if isinstance(decision, Run):
             decision = await self._run(decision, scope, request, snapshot)
         if isinstance(decision, Response):
+            send = _adding(snapshot.fields_beside(decision, request), send)
             return await reply(scope, receive, send, path, decision, expects=expects)
         app = self.app
         if isinstance(decision, Passthrough) and decision.patch is not None and scope["type"] == "http":
@@ -222,6 +234,7 @@ class ASGIMockMiddleware:
                     send = _late(send, decision.delay_after_s, listener) if decision.delay_after_s else send
                     return await app(scope, listener, send)
         refusal = too_many_sleepers(decision.rule, request.method)
+        send = _adding(snapshot.fields_beside(refusal, request), send)
         return await reply(scope, receive, send, path, refusal, expects=expects)
 
     async def _run(self, run: Run, scope: Scope, request: Request, snapshot: Snapshot) -> Decision:
@@ -256,19 +269,33 @@ class ASGIMockMiddleware:
 class _Generation:
     """What one request is answered by: a snapshot, as a scope is compared with it.
 
-    While `asleep`, whatever path is asked for needs to be considered, which wakes it up.
+    While `asleep`, whatever path is asked for needs to be considered, which wakes it up. `otherwise` is whom
+    a request goes to in which nothing was seen so far: who has no use for its query pays nothing.
     """
 
-    __slots__ = ("always_scans", "asked_at_once", "asleep", "find", "snapshot", "status_field", "telling")
+    __slots__ = (
+        "always_scans",
+        "asked_at_once",
+        "asleep",
+        "find",
+        "heeds_query",
+        "otherwise",
+        "snapshot",
+        "status_field",
+        "telling",
+    )
 
     find: Callable[[str], Sequence[Candidate] | None]
     status_field: bytes | None
     asked_at_once: Mapping[bytes, Response]
     telling: frozenset[bytes]
+    otherwise: ASGIApp
 
-    def __init__(self, snapshot: Snapshot, *, asleep: bool) -> None:
+    def __init__(self, app: ASGIApp, snapshot: Snapshot, *, asleep: bool) -> None:
+        self.otherwise = app
         self.snapshot = snapshot
         self.asleep = asleep
+        self.heeds_query = snapshot.triggers is not None and snapshot.triggers.query is not None
         self.asked_at_once = {}
         self.status_field = None
         if asleep:
@@ -281,8 +308,24 @@ class _Generation:
         self.asked_at_once = {value.encode("ascii"): reply for value, reply in snapshot.at_once.items()}
         if snapshot.triggers is not None:
             self.status_field = snapshot.triggers.fields.status.lower().encode("ascii")
-        watched = (name.encode("ascii") for name in snapshot.watched)
+        watched = {name.encode("ascii") for name in snapshot.watched}
+        if snapshot.cors is not None:
+            watched.add(b"access-control-request-headers")
         self.telling = _BODY_FIELDS.union(watched, (b"expect",))
+
+
+def _adding(fields: Sequence[tuple[str, str]], send: Send) -> Send:
+    """What sends a mock with these fields, too."""
+    if not fields:
+        return send
+    raw = [(name.lower().encode("ascii"), value.encode("latin-1")) for name, value in fields]
+
+    async def send_with(event: MutableMapping[str, Any]) -> None:
+        if "headers" in event:
+            event["headers"] = [*event["headers"], *raw]
+        await send(event)
+
+    return send_with
 
 
 async def reply(

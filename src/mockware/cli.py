@@ -211,7 +211,8 @@ def _check(arguments: Sequence[str], out: Terminal, err: Terminal) -> int:
 
     files = ", ".join(options.files)
     try:
-        configuration = load(Environment(enabled=True, why=""), options.files)
+        environment = Environment(enabled=True, why="", key=os.environ.get("MOCKWARE_KEY", ""))
+        configuration = load(environment, options.files)
     except ConfigError as error:
         _print_problems(err, error.problems)
         out.line(f"{files}: ", ("red", _count(len(error.problems), "problem")))

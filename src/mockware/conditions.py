@@ -257,6 +257,16 @@ class Conditions:
                     return Difference(f"when.{place}.{name}", condition.text, found)
         return None
 
+    @property
+    def of_the_url(self) -> Conditions:
+        """Those that a CORS preflight tells of, which has the URL of the request to come."""
+        return Conditions(host=self.host, query=self.names["query"])
+
+    @property
+    def tell_by_the_url(self) -> bool:
+        """Whether there are no others."""
+        return not (self.names["headers"] or self.names["cookies"] or self.needs_body)
+
     def body_difference(self, request: Request) -> Difference | None:
         """Where the JSON body differs; None where it contains all that is asked for."""
         if self.json is MISSING:

@@ -19,6 +19,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import (
     AfterValidator,
+    ConfigDict,
     Field,
     StrictBool,
     StrictStr,
@@ -32,14 +33,16 @@ from pydantic.dataclasses import dataclass
 from . import schemas
 from .addresses import Hosts
 from .answers import STRICT, HeaderName, StatusCode, checked
+from .cors import ANY, MAX_AGE_S, Cors, check_origin
 from .documents import read_document
 from .durations import MAX_DELAY_S, parse_delay
 from .environment import Environment
 from .exceptions import ConfigError, Problem, did_you_mean, quoted
 from .paths import PathTemplate
+from .replies import check_header_name
 from .rules import Rule, known_keys
 from .task_table import TaskTable, Webhook
-from .triggers import TriggerFields, Triggers
+from .triggers import TriggerFields, Triggers, check_source_name
 from .validation import findings
 from .webhooks import parse_secret
 
@@ -65,11 +68,16 @@ def _check_prefix(path: str) -> None:
         raise ValueError("a path starts with `/`")
 
 
+_SourceName = Annotated[
+    Annotated[StrictStr, checked(check_source_name)] | None, WithJsonSchema(schemas.SOURCE_NAME)
+]
+
+
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class TriggerTable:
-    """`[trigger]`: what the trigger headers may ask for, and how they are called."""
+    """`[trigger]`: what triggers may ask for, and what they are called."""
 
-    enabled: StrictBool = Field(default=True, description="False: no header asks for a mock.")
+    enabled: StrictBool = Field(default=True, description="False: no request asks for a mock.")
     statuses: list[StatusCode] | None = Field(
         default=None, description="The only statuses that may be asked for."
     )
@@ -83,6 +91,79 @@ class TriggerTable:
     name_header: _FieldName = Field(default=_FIELDS.name, description="Instead of X-Mock-Name.")
     delay_header: _FieldName = Field(default=_FIELDS.delay, description="Instead of X-Mock-Delay.")
     key_header: _FieldName = Field(default=_FIELDS.key, description="Instead of X-Mock-Key.")
+    query: _SourceName = Field(
+        default=None,
+        description="A query parameter that asks as X-Mock-Status does; links may be anybody's.",
+    )
+    cookie: _SourceName = Field(
+        default=None, description="A cookie that asks as X-Mock-Status does, for all of a browser's requests."
+    )
+
+
+def _check_origins(declared: list[str]) -> list[str]:
+    if not declared:
+        raise ValueError("nobody is listed; take out the table, or list an origin")
+    for origin in declared:
+        try:
+            check_origin(origin)
+        except ValueError as error:
+            raise ValueError(f"{quoted(origin)}: {error}") from None
+    if ANY in declared and len(declared) > 1:
+        raise ValueError("`*` stands alone: it has every other origin in it")
+    return declared
+
+
+def _check_credentials(declared: bool, info: ValidationInfo) -> bool:
+    # https://fetch.spec.whatwg.org/#cors-protocol-and-credentials
+    if declared and ANY in info.data.get("origins", ()):
+        raise ValueError("browsers refuse `*` as the origin of credentials; list the origins")
+    return declared
+
+
+def _check_exposed(declared: list[str], info: ValidationInfo) -> list[str]:
+    if ANY in declared and info.data.get("credentials"):
+        raise ValueError("with credentials, `*` is a field of that name; list the fields")
+    return declared
+
+
+def _parse_max_age(declared: object) -> float:
+    return parse_delay(declared, longest_s=MAX_AGE_S)
+
+
+def _check_max_age(declared: object) -> None:
+    if declared is not None:
+        _parse_max_age(declared)
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", json_schema_extra=schemas.CORS))
+class CorsTable:
+    """`[cors]`: which pages of other origins may read mocks; without it, none but as the app's CORS says."""
+
+    origins: Annotated[list[StrictStr], AfterValidator(_check_origins), WithJsonSchema(schemas.ORIGINS)] = (
+        Field(
+            strict=True,
+            description='The only origins whose pages may read mocks, or ["*"].',
+            examples=[["https://app.example.com", "https://*.preview.example.com", "http://localhost:3000"]],
+        )
+    )
+    credentials: Annotated[StrictBool, AfterValidator(_check_credentials)] = Field(
+        default=False, description="Whether they may send cookies."
+    )
+    exposed_headers: Annotated[
+        list[Annotated[StrictStr, checked(check_header_name), WithJsonSchema(schemas.REQUEST_HEADER_NAME)]],
+        AfterValidator(_check_exposed),
+    ] = Field(
+        default_factory=list,
+        strict=True,
+        description="The fields of a mock that they may read, besides X-Mock-Rule and the safelisted ones.",
+    )
+    max_age: Annotated[Any, checked(_check_max_age), WithJsonSchema(schemas.MAX_AGE)] = Field(
+        default=None, description="How long a browser may remember what a preflight was told; 5 s if absent."
+    )
+    private_network: StrictBool = Field(
+        default=False,
+        description="Whether pages of the public internet may ask, where we are in a private one.",
+    )
 
 
 def _check_hosts(declared: list[str]) -> list[str]:
@@ -109,7 +190,8 @@ class RulesFile:
     never: list[Annotated[StrictStr, checked(PathTemplate), WithJsonSchema(schemas.PATH)]] = Field(
         default_factory=list, strict=True, description="Paths that no rule and no trigger touches."
     )
-    trigger: TriggerTable | None = Field(default=None, description="Limits and names of the trigger headers.")
+    trigger: TriggerTable | None = Field(default=None, description="Limits and names of the triggers.")
+    cors: CorsTable | None = Field(default=None, description="Who may read mocks in a browser.")
     webhooks: WebhooksTable | None = Field(default=None, description="Where the webhooks of tasks may go.")
     trust_forwarded: StrictBool = Field(
         default=False,
@@ -120,8 +202,8 @@ class RulesFile:
 
 _RULES_FILE = TypeAdapter(RulesFile)
 _FILE_KEYS = tuple(field.name for field in fields(RulesFile))
-_TRIGGER_KEYS, _WEBHOOKS_KEYS = (
-    tuple(field.name for field in fields(table)) for table in (TriggerTable, WebhooksTable)
+_TRIGGER_KEYS, _CORS_KEYS, _WEBHOOKS_KEYS = (
+    tuple(field.name for field in fields(table)) for table in (TriggerTable, CorsTable, WebhooksTable)
 )
 
 
@@ -151,6 +233,12 @@ class Configuration(NamedTuple):
     secrets: Mapping[str, str] = MappingProxyType({})
     webhook_hosts: tuple[str, ...] = ()
     trusts_forwarded: bool = False
+    cors: Cors | None = None
+
+    @property
+    def heeds_more(self) -> bool:
+        """Whether more of a request is looked at than its method, path and trigger fields."""
+        return self.cors is not None or (self.triggers is not None and self.triggers.heeds_more)
 
     @property
     def sends_webhooks(self) -> bool:
@@ -185,7 +273,8 @@ def load(
     problems: list[Problem] = []
     found: list[tuple[str, Rule]] = []
     never: list[str] = []
-    tables: dict[str, TriggerTable] = {}
+    trigger_tables: dict[str, TriggerTable] = {}
+    cors_tables: dict[str, CorsTable] = {}
     hosts: list[str] = []
     trusts_forwarded = False
     sources: list[str] = []
@@ -201,13 +290,14 @@ def load(
         found += ((source, rule) for rule in file.rules)
         never += file.never
         if file.trigger is not None:
-            tables[source] = file.trigger
+            trigger_tables[source] = file.trigger
+        if file.cors is not None:
+            cors_tables[source] = file.cors
         hosts += file.webhooks.hosts if file.webhooks is not None else ()
         trusts_forwarded = trusts_forwarded or file.trust_forwarded
-    if len(tables) > 1:
-        problems.append(
-            Problem(" and ".join(tables), "each has a table of this name; keep one", key="trigger")
-        )
+    for key, tables in (("trigger", trigger_tables), ("cors", cors_tables)):
+        if len(tables) > 1:
+            problems.append(Problem(" and ".join(tables), "each has a table of this name; keep one", key=key))
     entries = _named(found, problems)
     # A rule that could not be read may be the one that is named.
     if environment.selected and not problems:
@@ -215,17 +305,19 @@ def load(
     secrets = _secrets(entries, environment, problems)
     if problems:
         raise ConfigError(problems)
-    table = next(iter(tables.values()), TriggerTable())
+    cors = next(map(_cors, cors_tables.values()), None)
+    table = next(iter(trigger_tables.values()), TriggerTable())
     return Configuration(
         tuple(entries),
         tuple(never),
-        _triggers(table, environment),
+        _triggers(table, environment, cors),
         tuple(sources),
         environment.service,
         environment.key,
         secrets,
         tuple(hosts),
         trusts_forwarded,
+        cors,
     )
 
 
@@ -369,6 +461,8 @@ def _known_keys(place: tuple[int | str, ...]) -> Sequence[str]:
             return _FILE_KEYS
         case ("trigger",):
             return _TRIGGER_KEYS
+        case ("cors",):
+            return _CORS_KEYS
         case ("webhooks",):
             return _WEBHOOKS_KEYS
         case ("rules", int(), *within):
@@ -426,7 +520,17 @@ def _fields_of(table: TriggerTable) -> TriggerFields:
     return TriggerFields(table.status_header, table.name_header, table.delay_header, table.key_header)
 
 
-def _triggers(table: TriggerTable, environment: Environment) -> Triggers | None:
+def _cors(table: CorsTable) -> Cors:
+    return Cors(
+        table.origins,
+        credentials=table.credentials,
+        exposed=table.exposed_headers,
+        max_age_s=None if table.max_age is None else _parse_max_age(table.max_age),
+        private_network=table.private_network,
+    )
+
+
+def _triggers(table: TriggerTable, environment: Environment, cors: Cors | None) -> Triggers | None:
     if not table.enabled:
         return None
     return Triggers(
@@ -436,4 +540,7 @@ def _triggers(table: TriggerTable, environment: Environment) -> Triggers | None:
         max_delay_s=parse_delay(table.max_delay),
         key=environment.key,
         service=environment.service,
+        query=table.query,
+        cookie=table.cookie,
+        trusted_origins=() if cors is None else cors.origins,
     )

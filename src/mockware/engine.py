@@ -19,6 +19,7 @@ from .answers import Changes
 from .callers import CounterKeys, Probability
 from .conditions import Difference
 from .config import Configuration, Entry
+from .cors import Cors, Preflight
 from .counters import Count, Counter
 from .courier import Courier
 from .decisions import PASSTHROUGH, BodyNeeded, Decision, Passthrough, StoreNeeded
@@ -116,7 +117,7 @@ class CompiledRule:
             and self.probability is None
             and self.counters is None
         )
-        if asks_nothing and len(self.steps) == 1:
+        if asks_nothing and len(self.steps) == 1 and not configuration.heeds_more:
             response, delay = self.steps[0]
             if isinstance(response, Response) and response.is_plain and delay == NO_DELAY:
                 self.at_once = {
@@ -131,6 +132,21 @@ class CompiledRule:
         if self.task is not None and (difference := self.task.difference(request)):
             return difference
         return None if self.rule.conditions is None else self.rule.conditions.difference(request)
+
+    def mocks(self, coming: Request) -> bool | None:
+        """Whether a request would be mocked of which a preflight tells; None: others decide."""
+        rule = self.rule
+        conditions = rule.conditions
+        if rule.matched.method_difference(coming) or (
+            conditions and conditions.of_the_url.difference(coming)
+        ):
+            return None
+        if self.probability is not None and not self.probability.share:
+            return None
+        if self.steps or self.task is not None:
+            return True
+        chance = self.probability is not None or self.counters is not None
+        return None if chance or (conditions and not conditions.tell_by_the_url) else False
 
     def body_difference(self, request: Request) -> Difference | None:
         """What in the body keeps the rule from matching."""
@@ -185,6 +201,13 @@ def _task_rule(entry: Entry, table: TaskTable, configuration: Configuration) -> 
     )
 
 
+def _lists_preflights(rule: Candidate, preflight: Request) -> bool:
+    """Whether a rule names OPTIONS, and matches."""
+    if isinstance(rule, TaskEndpoint) or rule.rule.matched.methods is None:
+        return False
+    return rule.difference(preflight) is None
+
+
 def _placed(rule: CompiledRule) -> Iterator[tuple[PathTemplate, Candidate]]:
     """The rule in its place, and right behind it where its tasks are asked about."""
     yield rule.rule.matched.template, rule
@@ -228,6 +251,7 @@ class Snapshot:
         )
         self.only_ascii = index.only_ascii
         self.triggers: Triggers | None = configuration.triggers
+        self.cors: Cors | None = configuration.cors
         self.watched = self.triggers.watched if self.triggers else frozenset()
         self._by_name = MappingProxyType({rule.name: rule for rule in self.rules})
         self._clock = clock
@@ -236,7 +260,7 @@ class Snapshot:
         self._compared: tuple[Snapshot | None, frozenset[CompiledRule]] = (None, frozenset())
         self._replies_to_triggers: dict[int, Response] = {}
         self.at_once: Mapping[str, Response] = {}
-        if self.triggers is not None and self.triggers.ask_nothing:
+        if self.triggers is not None and self.triggers.ask_nothing and self.cors is None:
             self.at_once = {
                 str(code): self._reply_to_trigger(code, self.triggers)
                 for code in CATALOGUE
@@ -273,6 +297,8 @@ class Snapshot:
         """
         if candidates and candidates[0] is self.untouchable:
             return PASSTHROUGH
+        if self.cors is not None and (leave := self.leave(request, candidates)):
+            return leave
         trigger = self.triggers.read(request, self._clock) if self.triggers else None
         if isinstance(trigger, Response):
             return trigger.to(request.method)
@@ -292,6 +318,47 @@ class Snapshot:
 
     def _heeds(self, request: Request) -> bool:
         return self.triggers is not None and self.triggers.read(request, self._clock) is not None
+
+    def leave(self, request: Request, candidates: Sequence[Candidate]) -> Response | None:
+        """The answer to a CORS preflight that is ours to answer."""
+        asked = self.cors.asked(request) if self.cors else None
+        if asked is None or self.cors is None:
+            return None
+        if any(_lists_preflights(rule, request) and not self.is_expired(rule) for rule in candidates):
+            return None  # the rule's own business
+        # With no more than a preflight tells of the request to come.
+        host = {"host": request.header("host") or ""}
+        coming = Request(asked.method, request.path, request.query_string, host)
+        if self._mocks(coming, candidates):
+            return self.cors.leave(request, asked, lasting=True)
+        # The path is the app's, and so is any other preflight on it: this answer is not to be remembered.
+        if self.triggers is not None and self._is_triggered(request, asked, self.triggers):
+            return self.cors.leave(request, asked, lasting=False)
+        return None
+
+    def _mocks(self, coming: Request, candidates: Sequence[Candidate]) -> bool:
+        """Whether a rule takes the request to come, as far as can be known; if in doubt, it does."""
+        for rule in candidates:
+            if self.is_expired(rule):
+                continue
+            if isinstance(rule, TaskEndpoint):
+                mocks = True if rule.difference(coming) is None else None
+            else:
+                mocks = rule.mocks(coming)
+            if mocks is not None:
+                return mocks
+        return False
+
+    @staticmethod
+    def _is_triggered(request: Request, asked: Preflight, triggers: Triggers) -> bool:
+        if not triggers.covers(request.path):
+            return False
+        in_query = not triggers.needs_key and triggers.asked_in_query(request) is not None
+        return in_query or triggers.are_among(asked.names)
+
+    def fields_beside(self, response: Response, request: Request) -> Sequence[tuple[str, str]]:
+        """What a mock has to say besides, so that the page that asked for it may read it."""
+        return () if self.cors is None else self.cors.fields(request, response)
 
     def _first(
         self,
@@ -453,6 +520,6 @@ class Snapshot:
         """At most 400 statuses can be asked for, so that each is built once and kept."""
         reply = self._replies_to_triggers.get(status)
         if reply is None:
-            reply = build_reply(status, rule=RULE_NAME, vary=triggers.fields.status)
+            reply = build_reply(status, rule=RULE_NAME, vary=triggers.vary)
             self._replies_to_triggers[status] = reply
         return reply

@@ -159,7 +159,10 @@ class _Explainer:
         if never is not None:
             note = f"`never` has {quoted(never)}: no rule and no trigger touches this path"
             return self._explanation([_app(_SURE)], [note], "`never` comes before every rule")
-        notes = list(self._unheeded())
+        notes = [*self._unheeded(), *self._unreadable()]
+        leave = self._snapshot.leave(self._request, self._candidates)
+        if leave is not None:
+            return self._explanation([_answer("`[cors]`", _SURE, Delay(), leave)], notes, _CORS_FIRST)
         triggers = self._snapshot.triggers
         trigger = triggers.read(self._request, self._clock) if triggers else None
         delay = None
@@ -185,6 +188,11 @@ class _Explainer:
         decision = self._snapshot.decide(self._request, self._candidates)
         if isinstance(decision, BodyNeeded):
             decision = self._snapshot.decide(self._request, self._candidates, resume=decision)
+        if isinstance(decision, Response):
+            return decision.beside(self._snapshot.fields_beside(decision, self._request))
+        if isinstance(decision, Run):
+            fields = self._snapshot.fields_beside(decision.response, self._request)
+            return decision._replace(response=decision.response.beside(fields))
         return decision
 
     def _by_rules(self, delay: Delay | None) -> tuple[list[Answer], list[int]]:
@@ -278,6 +286,10 @@ class _Explainer:
         """Why a trigger that the request carries is as if absent."""
         request, triggers, fields = self._request, self._snapshot.triggers, self._fields
         sent = [name for name in fields[:3] if request.header(name.lower()) is not None]
+        if triggers is not None and triggers.query in request.query:
+            sent.append(f"query parameter {triggers.query}")
+        if triggers is not None and triggers.cookie in request.cookies:
+            sent.append(f"cookie {triggers.cookie}")
         default = TriggerFields()
         for field, name in zip(fields, default, strict=True):
             if field != name and request.header(name.lower()) is not None:
@@ -293,8 +305,12 @@ class _Explainer:
                 absent = request.header(fields.key.lower()) is None
                 wrong = "not it" if absent else "neither it nor a token signed with it"
                 yield f"{start} MOCKWARE_KEY is set and {fields.key} is {wrong}"
-            else:
+            elif not triggers.covers(request.path):
                 yield f"{start} `paths` of `[trigger]` leaves this path out"
+            elif request.is_preflight:
+                yield f"{start} a preflight is not the request that it asks leave for"
+            else:
+                yield f"{start} the request comes from another site, whose origin `[cors]` does not list"
         elif sent and scope is not None and scope is not ANYTHING:
             yield f"{fields.key} is a token that allows {scope}"
         if "mock." not in (request.header("baggage") or ""):
@@ -312,6 +328,18 @@ class _Explainer:
                 yield f"baggage has a token that allows {scope}"
         elif "baggage" not in triggers.watched:
             yield "baggage: not heeded, because MOCKWARE_SERVICE is not set"
+
+    def _unreadable(self) -> Iterator[str]:
+        """Why a page of another origin may not be answered as it wishes."""
+        request, cors = self._request, self._snapshot.cors
+        origin = request.header("origin")
+        if cors is None:
+            if origin is not None:
+                yield "Origin: there is no `[cors]`, so that a mock has no CORS field but its own"
+        elif origin is not None and not cors.allows(request):
+            yield f"Origin: {quoted(origin)} is not listed in `[cors]`, whose fields a mock does not get"
+        elif request.is_preflight and self._snapshot.leave(request, self._candidates) is None:
+            yield "`[cors]` leaves this preflight alone: it asks for no mock and no trigger"
 
     def _why_not(self, number: int) -> str | None:
         """What keeps a rule from matching, or None."""
@@ -377,6 +405,7 @@ class _Explainer:
         return f"{self._labels[number]} of {source}"
 
 
+_CORS_FIRST = "`[cors]` answers preflights before any rule"
 _TRIGGER_FIRST = "a trigger comes before every rule"
 
 

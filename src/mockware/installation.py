@@ -245,4 +245,9 @@ def describe(configuration: Configuration, *, keyed: bool, store: Store | None =
     if not count:
         rules += ", triggers only"
     fields = configuration.triggers.fields
-    return f"{rules}; {fields.status} is heeded {'with ' + fields.key if keyed else 'from anybody'}"
+    sources = [fields.status]
+    sources += [f"the query parameter {name}"] if (name := configuration.triggers.query) else []
+    sources += [f"the cookie {name}"] if (name := configuration.triggers.cookie) else []
+    verb = "is" if len(sources) == 1 else "are"
+    heeded = "with " + fields.key if keyed else "from anybody"
+    return f"{rules}; {' and '.join(sources)} {verb} heeded {heeded}"

@@ -181,6 +181,21 @@ class Response:
         later.head = later if self.head is self else self.head.after(delay_s)
         return later
 
+    def beside(self, fields: Sequence[tuple[str, str]]) -> Response:
+        """The same response with more fields."""
+        if not fields:
+            return self
+        return Response(
+            self.status,
+            self.reason,
+            (*self.headers, *fields),
+            self.body,
+            rule=self.rule,
+            delay_s=self.delay_s,
+            drip_s=self.drip_s,
+            fault=self.fault,
+        )
+
     @property
     def is_plain(self) -> bool:
         """Whether it is sent at once, whole, and then over."""

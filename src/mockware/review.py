@@ -53,6 +53,7 @@ def review(configuration: Configuration, now: datetime, *, store: str = "memory:
 
     `store` is the URL of the one that all workers share, if they do.
     """
+    yield from _keyed(configuration)
     labels = rule_labels(configuration)
     takers = _takers(configuration)
     for number, (entry, label) in enumerate(zip(configuration.entries, labels, strict=True)):
@@ -75,6 +76,8 @@ def review(configuration: Configuration, now: datetime, *, store: str = "memory:
             yield Problem(entry.source, "never answers: 1 is always, absent too", label, "probability", "0")
         yield from _methods(entry, label)
         yield from _answers(entry, label)
+        if configuration.cors is not None:
+            yield from _own_cors(entry, label)
         if isinstance(rule.task, TaskTable):
             yield from _tasks(entry, rule.task, label, configuration, in_memory=store in ("", "memory:"))
 
@@ -98,6 +101,29 @@ def _methods(entry: Entry, label: str) -> Iterator[Problem]:
 def _usual_method(method: str) -> str:
     near = get_close_matches(method.upper(), _METHODS, n=1, cutoff=0.7)
     return near[0] if near else ""
+
+
+def _keyed(configuration: Configuration) -> Iterator[Problem]:
+    """Triggers that are heeded with a key only, which nothing gives them."""
+    triggers = configuration.triggers
+    if triggers is None or not triggers.needs_key:
+        return
+    for place, name in (("trigger.query", triggers.query), ("trigger.cookie", triggers.cookie)):
+        if name is not None:
+            message = f"MOCKWARE_KEY is set, and {triggers.fields.key} has to be sent as well"
+            yield Problem(" and ".join(configuration.sources), message, key=place, value=quoted(name))
+
+
+def _own_cors(entry: Entry, label: str) -> Iterator[Problem]:
+    """Rules that say for themselves who may read their mocks."""
+    rule = entry.rule
+    tables = [("headers", rule.headers)]
+    tables += [(f"replies.{i}.headers", step.headers) for i, step in enumerate(rule.steps) if rule.replies]
+    for table, headers in tables:
+        for name in headers:
+            if name.lower() == "access-control-allow-origin":
+                message = "in the place of all that `[cors]` would add"
+                yield Problem(entry.source, message, label, f"{table}.{name}", quoted(headers[name]))
 
 
 def _tasks(

@@ -11,10 +11,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from .cors import ANY, MAX_ORIGIN_CHARS, ORIGIN
 from .durations import DURATION_HINT, MAX_DELAY_S, MAX_SIGMA
 from .messages import TOKEN
 from .replies import RESERVED_HEADERS
 from .statuses import CATALOGUE
+from .triggers import SOURCE_NAME as _SOURCE_NAME
 
 _END = r"(?!\n)$"  # in Python, `$` alone lets a newline slip in
 _DECIMALS = r"(\.[0-9]{1,9})?"
@@ -31,6 +33,14 @@ PATH = {"type": "string", "pattern": f"^/[^?#]*{_END}"}
 PREFIX = {"type": "string", "pattern": "^/"}
 WORD = {"type": "string", "pattern": f"^(?!({_any_case('on|off')})$)[A-Za-z0-9][A-Za-z0-9._-]{{0,63}}{_END}"}
 
+SOURCE_NAME = {"type": ["string", "null"], "pattern": f"^{_SOURCE_NAME}{_END}"}
+_LISTED_ORIGIN = {
+    "type": "string",
+    "pattern": f"^(?!http:.*:80$|https:.*:443$){ORIGIN}{_END}",
+    "maxLength": MAX_ORIGIN_CHARS,
+}
+_ANY_ORIGIN = {"const": [ANY]}
+ORIGINS = {"anyOf": [{"type": "array", "items": _LISTED_ORIGIN, "minItems": 1}, _ANY_ORIGIN]}
 REQUEST_HEADER_NAME = {"type": "string", "pattern": f"^{TOKEN}{_END}"}
 REPLY_HEADER_NAME = {
     "type": "string",
@@ -97,6 +107,7 @@ LONGEST_DELAY = _DURATION
 LONG_DURATION = {"type": "string", "pattern": rf"^[0-9]{{1,9}}{_DECIMALS}(ms|s|m|h){_END}"}
 # Such a one that is no time at all says nothing.
 SOME_TIME = {**LONG_DURATION, "pattern": "^(?!0+([.]0+)?[a-z])" + LONG_DURATION["pattern"].removeprefix("^")}
+MAX_AGE = {"anyOf": [LONG_DURATION, {"type": "null"}]}
 OPTIONAL_TIME = {"anyOf": [SOME_TIME, {"type": "null"}]}
 TASK_TIME = {"anyOf": _spread(LONG_DURATION)}
 MONITOR = {"type": "string", "pattern": r"^/[^?#]*\{task_id\}[^?#]*" + _END}
@@ -227,6 +238,14 @@ RULE: dict[str, Any] = {
             "then": {"properties": {"count_per": _NULL}},
         },
     ]
+}
+
+# To credentials, neither wildcard is one.
+CORS: dict[str, Any] = {
+    "if": _given("credentials", {"const": True}),
+    "then": {
+        "properties": {"origins": {"not": _ANY_ORIGIN}, "exposed_headers": {"items": {"not": {"const": ANY}}}}
+    },
 }
 
 # With `run`, the app's response is the outcome; where the same URL is asked again there is no monitor.

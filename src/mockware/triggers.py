@@ -10,7 +10,7 @@ from __future__ import annotations
 import hmac
 import re
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Container, Sequence
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -33,6 +33,10 @@ _WEIGHT = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 GRAMMAR = "expected a status from 200 to 599 or `passthrough`, or a list of them such as `200:0.9,503:0.1`"
 
 RULE_NAME = "trigger"
+
+# What neither a URL nor a cookie encodes, so that it is spelled in one way only.
+SOURCE_NAME = "[A-Za-z0-9._-]{1,64}"
+_SOURCE_NAME = re.compile(SOURCE_NAME)
 
 
 class Choice(NamedTuple):
@@ -69,12 +73,14 @@ class TriggerFields(NamedTuple):
 class Triggers:
     """Reads the triggers of a request, as far as a `[trigger]` table and the key allow.
 
-    `watched` are the fields, in lower case, without which a request has no trigger. `statuses` and
-    `paths` (prefixes) limit what may be asked for and where (None and empty: anything, anywhere);
-    outside of its paths a trigger is as if absent. `service` is this service's name in `baggage`.
+    `watched` are the fields, in lower case, without which a request has no trigger, unless its `query` has
+    one. `statuses` and `paths` (prefixes) limit what may be asked for and where (None and empty: anything,
+    anywhere); outside of its paths a trigger is as if absent. `service` is this service's name in `baggage`.
+    `query` and `cookie` name the parameter and the cookie that ask as the status field does (None: none), and
+    `trusted_origins` have those whose pages may do so by the query though they are another site's.
 
-    With a `key`, so is one that shows neither it nor a token of it. A token that has expired, or does not
-    allow what is asked for, is refused with the reason: its holder is known.
+    With a `key`, a trigger is as if absent, too, that shows neither it nor a token of it. A token that has
+    expired, or does not allow what is asked for, is refused with the reason: its holder is known.
     """
 
     def __init__(
@@ -86,8 +92,14 @@ class Triggers:
         max_delay_s: float = MAX_DELAY_S,
         key: str = "",
         service: str = "",
+        query: str | None = None,
+        cookie: str | None = None,
+        trusted_origins: Container[str] = (),
     ) -> None:
         self.fields = fields
+        self.query = query
+        self.cookie = cookie
+        self._trusted_origins = trusted_origins
         self.statuses = statuses
         self._paths = paths
         self._max_delay_s = max_delay_s
@@ -100,20 +112,60 @@ class Triggers:
         self._status, self._name, self._delay, self._key_field = (name.lower() for name in fields)
         self._member = f"mock.{service}" if service else None
         self.watched = frozenset(
-            (self._status, self._name, self._delay, *(["baggage"] if self._member else []))
+            (
+                *(self._status, self._name, self._delay),
+                *(["baggage"] if self._member else []),
+                *(["cookie"] if cookie else []),
+            )
         )
+        # What a reply was chosen by, for whoever keeps it though it says `no-store`.
+        self.vary = f"{fields.status}, Cookie" if cookie else fields.status
 
     @property
     def ask_nothing(self) -> bool:
         """Whether a trigger works for everybody and everywhere."""
         return self._key is None and not self._paths
 
+    def covers(self, path: str) -> bool:
+        """Whether triggers work on `path`."""
+        return not self._paths or path.startswith(self._paths)
+
+    def are_among(self, names: Collection[str]) -> bool:
+        """Whether one of the fields of triggers is among `names`, which are in lower case.
+
+        Not `baggage`, which browsers send for others, too.
+        """
+        return not {self._status, self._name, self._delay, self._key_field}.isdisjoint(names)
+
+    def asked_in_query(self, request: Request) -> str | None:
+        """What the query asks for, unless it may be a stranger's doing."""
+        if self.query is None or not (values := request.query.get(self.query)):
+            return None
+        # A link or a form on another site would mock the requests of whoever follows it. Browsers tell where
+        # a request comes from (https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header), scripts cannot.
+        if (
+            request.header("sec-fetch-site") == "cross-site"
+            and request.header("origin") not in self._trusted_origins
+        ):
+            return None
+        return ",".join(values)
+
+    @property
+    def heeds_more(self) -> bool:
+        """Whether more than fields of their own may be triggers."""
+        return self.query is not None or self.cookie is not None
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether a trigger is heeded with the key only."""
+        return self._key is not None
+
     def read(self, request: Request, clock: Callable[[], float] = time.time) -> Trigger | Response | None:
         """What a request asks for, the refusal if it asks wrongly, None if it may not or does not ask.
 
         `clock` says whether a token has expired, in seconds of the epoch.
         """
-        if self._paths and not request.path.startswith(self._paths):
+        if not self.covers(request.path):
             return None
         asked = name = delay = None
         scope = of_delay = self.scope_of_fields(request)
@@ -122,10 +174,7 @@ class Triggers:
             name = request.header(self._name) if asked is None else None
         field, shown = self.fields.status, self.fields.key
         if asked is None and name is None:
-            member = self.member_of(request)
-            if member is not None and (scope := self.scope_of_member(member)) is not None:
-                asked = member.value
-                field = shown = f"baggage {self._member}"
+            asked, field, shown, scope = self._asked_elsewhere(request, scope)
         choices: tuple[Choice, ...] = ()
         delay_s = None
         place, value = "", ""
@@ -156,15 +205,40 @@ class Triggers:
             return None
         return Trigger(choices, name, delay_s)
 
+    def _asked_elsewhere(
+        self, request: Request, of_fields: Scope | None
+    ) -> tuple[str | None, str, str, Scope | None]:
+        """What is asked for, where, by what that shows a right to it, and what that allows.
+
+        First comes that which is the nearest to this one request. No link and no cookie has the key, so that
+        with one neither is enough: what they may ask for is what the key field allows.
+        """
+        key = self.fields.key
+        # A preflight has the URL of the request that it asks leave for, and is not the one to be mocked.
+        if of_fields is not None and not request.is_preflight:
+            asked = self.asked_in_query(request)
+            if asked is not None:
+                return asked, f"query parameter {self.query}", key, of_fields
+        member = self.member_of(request)
+        if member is not None and (scope := self.scope_of_member(member)) is not None:
+            field = f"baggage {self._member}"
+            return member.value, field, field, scope
+        if of_fields is not None and self.cookie is not None:
+            asked = request.cookies.get(self.cookie)
+            if asked is not None:
+                # Scripts encode what they put into cookies, and a comma has to be.
+                return unquote(asked), f"cookie {self.cookie}", key, of_fields
+        return None, "", key, of_fields
+
     def refusal(self, field: str, value: str, reason: str) -> Response:
         """400 problem details that quote a field's value and say what is allowed."""
         return self._refused(400, f"{field}: {quoted(value)}: {reason}")
 
     def _refused(self, status: int, detail: str) -> Response:
-        return build_problem(status, detail, rule=RULE_NAME, vary=self.fields.status)
+        return build_problem(status, detail, rule=RULE_NAME, vary=self.vary)
 
     def scope_of_fields(self, request: Request) -> Scope | None:
-        """What the other fields of a request may ask for; None: they are as if absent."""
+        """What all but `baggage` may ask for, by the key field; None: it is as if absent."""
         if self._key is None or self._token_key is None:
             return ANYTHING
         shown = request.header(self._key_field)
@@ -220,6 +294,12 @@ def parse_choices(value: str) -> tuple[Choice, ...]:
     if not any(weight for _, weight in choices):
         raise ValueError("the weights add up to nothing")
     return tuple(choices)
+
+
+def check_source_name(name: str) -> None:
+    """Raises ValueError for what cannot be the name of a trigger's cookie or query parameter."""
+    if not _SOURCE_NAME.fullmatch(name):
+        raise ValueError("a name here is made of 1 to 64 letters, digits, `.`, `_` and `-`")
 
 
 def draw(choices: tuple[Choice, ...], chance: float) -> int | None:

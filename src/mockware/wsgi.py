@@ -94,7 +94,10 @@ class WSGIMockMiddleware:
             from .wsgi_background import Background
 
             self._background = Background()
-        self._generation = _Generation(snapshot, asleep=asleep)
+        generation = _Generation(self.app, snapshot, asleep=asleep)
+        if generation.looks_closer:
+            generation.otherwise = partial(self._look_closer, generation)
+        self._generation = generation
 
     def _wake(self) -> None:
         if self._installation is not None:
@@ -135,7 +138,7 @@ class WSGIMockMiddleware:
                     environ, start_response, path if generation.decodes else _decoded(path), response
                 )
         if candidates is None:
-            return self.app(environ, start_response)
+            return generation.otherwise(environ, start_response)
         response = candidates[0].at_once.get(environ.get("REQUEST_METHOD", "GET"))
         if response is None:
             return self._consider(environ, start_response, generation, path, candidates)
@@ -147,6 +150,20 @@ class WSGIMockMiddleware:
     __call__.__qualname__ = (
         "WSGIMockMiddleware [called by an ASGI server: that is for ASGI apps, which use ASGIMockMiddleware]"
     )
+
+    def _look_closer(
+        self, generation: _Generation, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        if (
+            (generation.heeds_cookies and "HTTP_COOKIE" in environ)
+            or (generation.heeds_query and environ.get("QUERY_STRING"))
+            or (generation.answers_preflights and "HTTP_ACCESS_CONTROL_REQUEST_HEADERS" in environ)
+        ):
+            path = environ.get("PATH_INFO") or "/"
+            if generation.decodes:
+                path = _decoded(path)
+            return self._consider(environ, start_response, generation, path, None)
+        return self.app(environ, start_response)
 
     def _consider(
         self,
@@ -175,6 +192,7 @@ class WSGIMockMiddleware:
         if isinstance(decision, Response):
             # Once only: a second read waits for ever on a server whose input is the bare socket.
             drain_input(environ)
+            start_response = _adding(snapshot.fields_beside(decision, request), start_response)
             if decision.is_plain:
                 return _reply(environ, start_response, path, decision)
             return _perform(environ, start_response, path, decision)
@@ -182,6 +200,7 @@ class WSGIMockMiddleware:
         if isinstance(decision, Passthrough):
             if decision.delay_s and (refusal := _waited(decision, request)):
                 drain_input(environ)
+                start_response = _adding(snapshot.fields_beside(refusal, request), start_response)
                 return _reply(environ, start_response, path, refusal)
             if decision.delay_after_s:
                 start_response = _late(start_response, decision.delay_after_s)
@@ -215,20 +234,38 @@ class WSGIMockMiddleware:
 class _Generation:
     """What one request is answered by: a snapshot, as an environ is compared with it.
 
-    While `asleep`, whatever path is asked for needs to be considered, which wakes it up.
+    While `asleep`, whatever path is asked for needs to be considered, which wakes it up. `otherwise` is whom
+    a request goes to in which nothing was seen so far: who has no use for more pays nothing.
     """
 
-    __slots__ = ("asked_at_once", "asleep", "decodes", "find", "heeds_baggage", "snapshot", "trigger_keys")
+    __slots__ = (
+        "answers_preflights",
+        "asked_at_once",
+        "asleep",
+        "decodes",
+        "find",
+        "heeds_baggage",
+        "heeds_cookies",
+        "heeds_query",
+        "otherwise",
+        "snapshot",
+        "trigger_keys",
+    )
 
     find: Callable[[str], Sequence[Candidate] | None]
     trigger_keys: tuple[str, str, str] | None
     asked_at_once: Mapping[str, Response]
+    otherwise: WSGIApplication
 
-    def __init__(self, snapshot: Snapshot, *, asleep: bool) -> None:
+    def __init__(self, app: WSGIApplication, snapshot: Snapshot, *, asleep: bool) -> None:
+        self.otherwise = app
         self.snapshot = snapshot
         self.asleep = asleep
         self.asked_at_once = snapshot.at_once
         self.heeds_baggage = "baggage" in snapshot.watched
+        self.heeds_cookies = "cookie" in snapshot.watched
+        self.heeds_query = snapshot.triggers is not None and snapshot.triggers.query is not None
+        self.answers_preflights = snapshot.cors is not None and snapshot.triggers is not None
         self.trigger_keys = None
         if asleep:
             self.find = lambda path: (snapshot.untouchable,)
@@ -243,6 +280,22 @@ class _Generation:
                 _environ_key(fields.name),
                 _environ_key(fields.delay),
             )
+
+    @property
+    def looks_closer(self) -> bool:
+        """Whether there is more to look at than the path and the fields of triggers."""
+        return self.heeds_cookies or self.heeds_query or self.answers_preflights
+
+
+def _adding(fields: Sequence[tuple[str, str]], start_response: StartResponse) -> StartResponse:
+    """What starts a mock with these fields, too."""
+    if not fields:
+        return start_response
+
+    def start_with(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
+        return start_response(status, [*headers, *fields], *exc_info)
+
+    return start_with
 
 
 def _waited(decision: Passthrough, request: Request) -> Response | None:
