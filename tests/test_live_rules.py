@@ -531,7 +531,7 @@ def test_who_is_gone_is_not_looked_after(interface: str, path: Path, no_thread: 
 STATUSES = (200, 201, 202, 203, 400, 409, 410, 418, 500, 503)
 
 
-def generation(path: Path, number: int) -> None:
+def generation(path: Path, number: int, more: str = "") -> None:
     """Rules whose every answer tells of which generation they are; field names and paths change as well."""
     status = STATUSES[number % len(STATUSES)]
     says = (
@@ -543,7 +543,7 @@ never = ["/healthz"]
 [trigger]
 status_header = "{"X-Even" if even else "X-Odd"}"
 statuses = [{502 if even else 504}]
-"""
+{more}"""
     for match, condition in (
         ("/a", ""),
         ("/json" if even else "/{name:str}", f"when = {{ json = {{ even = {json.dumps(even)} }} }}\n"),
@@ -678,12 +678,53 @@ def test_a_swap_between_any_two_lines_of_a_request_tears_nothing(
     even = live.app._snapshot
     generation(path, 1)
     live.look()
-    odd = live.app._snapshot
-    ask: Callable[..., Answer] = over_asgi if interface == "ASGI" else over_wsgi
-    live.app._adopt(even, False)
-    of_even = ask(live.app, sent)
-    live.app._adopt(odd, False)
-    of_odd = ask(live.app, sent)
+    swap_at_each_line(live, sent, even, live.app._snapshot)
+
+
+# What a middleware looks at for these alone: they come and go with a swap.
+FROM_A_BROWSER = """query = "mock"
+cookie = "mock"
+[cors]
+origins = ["https://app.test"]
+"""
+OF_A_PAGE = ("Origin", "https://app.test")
+PREFLIGHT = [OF_A_PAGE, ("Access-Control-Request-Method", "GET")]
+
+
+@on_both
+@pytest.mark.parametrize(
+    "sent",
+    [
+        Sent("GET", "/a", headers=[OF_A_PAGE]),
+        Sent("OPTIONS", "/a", headers=PREFLIGHT),
+        Sent("OPTIONS", "/at/all", headers=[*PREFLIGHT, ("Access-Control-Request-Headers", "x-even")]),
+        Sent("GET", "/at/all?mock=502"),
+        Sent("GET", "/at/all", headers=[("Cookie", "mock=502")]),
+        Sent("GET", "/at/all", headers=[OF_A_PAGE, *ANY_TRIGGER]),
+    ],
+    ids=lambda sent: f"{sent.method}-{sent.target}-{len(sent.headers)}",
+)
+@pytest.mark.parametrize("comes", [True, False], ids=["comes", "goes"])
+def test_what_browsers_need_comes_and_goes_whole(
+    interface: str, path: Path, sent: Sent, *, comes: bool
+) -> None:
+    generation(path, 0, FROM_A_BROWSER)
+    live = Live(interface, path)
+    live.status()
+    with_it = live.app._snapshot
+    generation(path, 1)
+    live.look()
+    without = live.app._snapshot
+    swap_at_each_line(live, sent, *((without, with_it) if comes else (with_it, without)))
+
+
+def swap_at_each_line(live: Live, sent: Sent, first: Any, then: Any) -> None:
+    """Holds a request to an answer that is wholly of one of two snapshots, whenever they are swapped."""
+    ask: Callable[..., Answer] = over_asgi if live.interface == "ASGI" else over_wsgi
+    live.app._adopt(first, False)
+    of_first = ask(live.app, sent)
+    live.app._adopt(then, False)
+    of_then = ask(live.app, sent)
     before, at, lines, seen = sys.gettrace(), 0, 1, set()
     while at < lines:
         lines = 0
@@ -692,21 +733,21 @@ def test_a_swap_between_any_two_lines_of_a_request_tears_nothing(
             nonlocal lines
             if event == "line" and frame.f_code.co_filename.endswith(OF_THE_ADAPTERS):
                 if lines == at:  # noqa: B023 - it is called within this round alone
-                    live.app._adopt(odd, False)
+                    live.app._adopt(then, False)
                 lines += 1
             return trace
 
-        live.app._adopt(even, False)
+        live.app._adopt(first, False)
         sys.settrace(trace)
         try:
             answer = ask(live.app, sent)
         finally:
             sys.settrace(before)
-        assert answer in (of_even, of_odd), f"swapped at line {at}"
+        assert answer in (of_first, of_then), f"swapped at line {at}"
         seen.add(answer)
         at += 1
     assert at > 5
-    assert seen == {of_even, of_odd}
+    assert seen == {of_first, of_then}
 
 
 @on_both

@@ -573,6 +573,45 @@ def test_beyond_it_the_holder_is_told_why(allowed: Any, headers: dict[str, str],
         assert SECRET not in detail
 
 
+def asking(
+    way: str, status: str, shown: dict[str, str], *, path: str = "/a", also: str = "", **limits: Any
+) -> Any:
+    """What a query or a cookie gets for a status, `shown` being sent as well."""
+    query = f"mock={status}" if way == "query" else also
+    cookies = {"cookie": f"mock={status}"} if way == "cookie" else {}
+    triggers = Triggers(**{"key": SECRET, "service": "orders", "query": "mock", "cookie": "mock", **limits})
+    triggers.tell_wrong_key = lambda field: None
+    return triggers.read(Request("GET", path, query, headers={**cookies, **shown}), lambda: NOON)
+
+
+@pytest.mark.parametrize("way", ["query", "cookie"])
+def test_a_query_and_a_cookie_may_ask_for_what_the_key_field_allows(way: str) -> None:
+    field = "query parameter mock" if way == "query" else "cookie mock"
+    token = signed(statuses=(503,), paths=("/a",), service="orders")
+    assert asking(way, "503", {KEY: SECRET}) == ONE_503
+    assert asking(way, "503", {KEY: token}) == ONE_503
+    assert asking(way, "503", {}) is None
+    assert asking(way, "503", {KEY: "wrong"}) is None
+    assert forbidden(asking(way, "202", {KEY: token})).startswith(f"{field}: 202: the token allows")
+    assert forbidden(asking(way, "503", {KEY: token}, path="/b")).startswith("X-Mock-Key: the token is for")
+    assert forbidden(asking(way, "503", {KEY: signed(expires_at=NOON)})).startswith(
+        "X-Mock-Key: the token has"
+    )
+    assert asking(way, "503", {KEY: token}, paths=("/b",)) is None
+    assert detail_of(asking(way, "5o3", {KEY: token})).startswith(f"{field}: '5o3'")
+
+
+def test_baggage_stands_between_the_query_and_the_cookie_with_its_own_token() -> None:
+    member = {"baggage": f"mock.orders=202;key={signed(statuses=(202,))}"}
+    token = {KEY: signed(statuses=(503,))}
+    assert asking("query", "503", {**member, **token}) == ONE_503
+    assert asking("query", "503", member) == ONE_202, "no key field: the query is as if absent"
+    assert asking("cookie", "503", {**member, **token}) == ONE_202
+    assert asking("cookie", "503", {"baggage": "mock.orders=202", **token}) == ONE_503
+    assert asking("cookie", "503", {**member, **token, STATUS: "503"}) == ONE_503
+    assert asking("cookie", "202", token, also="mock=503") == ONE_503
+
+
 def test_a_token_that_does_not_suffice_is_no_matter_where_nothing_is_asked_for() -> None:
     for token in (signed(expires_at=NOON), signed(paths=("/b",))):
         assert keyed({KEY: token}) is None
