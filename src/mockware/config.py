@@ -125,13 +125,31 @@ _TRIGGER_KEYS, _WEBHOOKS_KEYS = (
 )
 
 
+class Budget(NamedTuple):
+    """How often a rule may answer before a change of it ends: `uses` in all, counted under `key`.
+
+    `used` is told how often that was, each time.
+    """
+
+    key: str
+    uses: int
+    used: Callable[[int], None]
+
+
 class Entry(NamedTuple):
-    """A rule in its place: the `name` that it goes by, where it is from, and whether it is on."""
+    """A rule in its place: the `name` that it goes by, where it is from, and whether it is on.
+
+    `why_off` says who or what turned it off. What was changed at run time ends at `until` (s), or with its
+    `budget`.
+    """
 
     name: str
     rule: Rule
     source: str
     on: bool = True
+    why_off: str = ""
+    until: float | None = None
+    budget: Budget | None = None
 
 
 class Configuration(NamedTuple):
@@ -330,6 +348,23 @@ def read_rules_file(path: Path, source: str = "", opening: Callable[[Path], None
         raise ConfigError([*_placed(source, document, error), *_namesakes(source, document)]) from None
 
 
+def read_rule(document: Mapping[str, Any]) -> Rule:
+    """A rule as it stands in a rules file, from somebody who may not read files. Raises ConfigError."""
+    try:
+        file = _RULES_FILE.validate_python({"rules": [document]}, context={"no_files": True})
+    except ValidationError as error:
+        raise ConfigError(
+            problem._replace(source="rule", key=".".join(map(str, place[2:])))
+            for place, problem in findings(error, _known_keys)
+        ) from None
+    return file.rules[0]
+
+
+def rule_schema() -> dict[str, Any]:
+    """The JSON Schema of one rule, with what it refers to."""
+    return schema()["$defs"]
+
+
 def _placed(source: str, document: Mapping[str, Any], error: ValidationError) -> Iterator[Problem]:
     """A file's problems, with the rule's number and name in the place of its index."""
     for place, problem in findings(error, _known_keys):
@@ -419,7 +454,13 @@ def _selected(entries: list[Entry], words: Sequence[str], problems: list[Problem
         for word in words
         if word not in known
     ]
-    return [entry._replace(on=not {entry.name, *entry.rule.tags}.isdisjoint(words)) for entry in entries]
+    why_off = f"because MOCKWARE={','.join(words)} names other rules"
+    return [
+        entry
+        if not {entry.name, *entry.rule.tags}.isdisjoint(words)
+        else entry._replace(on=False, why_off=why_off)
+        for entry in entries
+    ]
 
 
 def _fields_of(table: TriggerTable) -> TriggerFields:
