@@ -59,8 +59,10 @@ class Change(NamedTuple):
             change = cls(**{field: found[field] for field in cls._fields})
         except (ValueError, TypeError, KeyError, RecursionError):
             return None
-        kinds = (str, str, bool, str, str, (int, float), (int, float), (int, type(None)), (dict, type(None)))
-        return change if all(map(isinstance, change, kinds)) else None
+        number, none = (int, float), type(None)
+        kinds: tuple[Any, ...] = (str, str, bool, str, str, number, number, (int, none), (dict, none))
+        fits = all(isinstance(value, kind) for value, kind in zip(change, kinds, strict=True))
+        return change if fits else None
 
 
 class Terms(NamedTuple):
@@ -97,7 +99,9 @@ def read_terms(given: Mapping[str, Any], allowed: Sequence[str]) -> Terms:
         except ValueError as error:
             refuse("for", str(error))
     uses = given.get("uses")
-    if uses is not None and (isinstance(uses, bool) or not isinstance(uses, int) or not 1 <= uses <= MAX_USES):
+    if uses is not None and (
+        isinstance(uses, bool) or not isinstance(uses, int) or not 1 <= uses <= MAX_USES
+    ):
         refuse("uses", f"expected a whole number from 1 to {MAX_USES}")
     for key in given:
         if key not in allowed:

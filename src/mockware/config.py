@@ -103,6 +103,20 @@ class WebhooksTable:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class JournalTable:
+    """`[journal]`: what the control page's journal keeps of a mocked request."""
+
+    redact: list[HeaderName] = Field(
+        default_factory=list,
+        strict=True,
+        description="Fields that are secrets, beside those whose names say so, as Authorization's does.",
+    )
+    bodies: StrictBool = Field(
+        default=False, description="Whether a body that a rule has looked at is kept, its first 4 KiB."
+    )
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class RulesFile:
     """A rules file as a whole. The first matching rule in file order wins."""
 
@@ -111,6 +125,7 @@ class RulesFile:
     )
     trigger: TriggerTable | None = Field(default=None, description="Limits and names of the trigger headers.")
     webhooks: WebhooksTable | None = Field(default=None, description="Where the webhooks of tasks may go.")
+    journal: JournalTable | None = Field(default=None, description="What the control page's journal keeps.")
     trust_forwarded: StrictBool = Field(
         default=False,
         description="Whether Forwarded and X-Forwarded-* of a request say by what URL its client knows us.",
@@ -120,8 +135,8 @@ class RulesFile:
 
 _RULES_FILE = TypeAdapter(RulesFile)
 _FILE_KEYS = tuple(field.name for field in fields(RulesFile))
-_TRIGGER_KEYS, _WEBHOOKS_KEYS = (
-    tuple(field.name for field in fields(table)) for table in (TriggerTable, WebhooksTable)
+_TRIGGER_KEYS, _WEBHOOKS_KEYS, _JOURNAL_KEYS = (
+    tuple(field.name for field in fields(table)) for table in (TriggerTable, WebhooksTable, JournalTable)
 )
 
 
@@ -157,7 +172,8 @@ class Configuration(NamedTuple):
 
     `sources` says where the rules are from, in order; `service` is the name that tells the counters and tasks
     of this service from those of others in one store, and `key` signs the ids of tasks. `secrets` are those
-    that sign webhooks, by the name of their variable.
+    that sign webhooks, by the name of their variable. `redacted` are the fields, in lower case, that the
+    journal strikes out.
     """
 
     entries: tuple[Entry, ...] = ()
@@ -169,6 +185,9 @@ class Configuration(NamedTuple):
     secrets: Mapping[str, str] = MappingProxyType({})
     webhook_hosts: tuple[str, ...] = ()
     trusts_forwarded: bool = False
+    redacted: tuple[str, ...] = ()
+    keeps_bodies: bool = False
+    trigger_table: TriggerTable = TriggerTable()
 
     @property
     def sends_webhooks(self) -> bool:
@@ -205,6 +224,8 @@ def load(
     never: list[str] = []
     tables: dict[str, TriggerTable] = {}
     hosts: list[str] = []
+    redacted: list[str] = []
+    keeps_bodies = False
     trusts_forwarded = False
     sources: list[str] = []
     for source, read in _sources(environment, rules, folder or Path(), opening):
@@ -221,6 +242,9 @@ def load(
         if file.trigger is not None:
             tables[source] = file.trigger
         hosts += file.webhooks.hosts if file.webhooks is not None else ()
+        if file.journal is not None:
+            redacted += map(str.lower, file.journal.redact)
+            keeps_bodies = keeps_bodies or file.journal.bodies
         trusts_forwarded = trusts_forwarded or file.trust_forwarded
     if len(tables) > 1:
         problems.append(
@@ -244,6 +268,9 @@ def load(
         secrets,
         tuple(hosts),
         trusts_forwarded,
+        tuple(redacted),
+        keeps_bodies,
+        table,
     )
 
 
@@ -362,7 +389,8 @@ def read_rule(document: Mapping[str, Any]) -> Rule:
 
 def rule_schema() -> dict[str, Any]:
     """The JSON Schema of one rule, with what it refers to."""
-    return schema()["$defs"]
+    declared: dict[str, Any] = schema()["$defs"]
+    return declared
 
 
 def _placed(source: str, document: Mapping[str, Any], error: ValidationError) -> Iterator[Problem]:
@@ -406,6 +434,8 @@ def _known_keys(place: tuple[int | str, ...]) -> Sequence[str]:
             return _TRIGGER_KEYS
         case ("webhooks",):
             return _WEBHOOKS_KEYS
+        case ("journal",):
+            return _JOURNAL_KEYS
         case ("rules", int(), *within):
             return known_keys(tuple(within))
     return ()

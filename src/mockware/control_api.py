@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 from importlib.metadata import version
 from os import getpid
@@ -31,7 +32,7 @@ from .changes import (
 )
 from .config import Entry, read_rule
 from .control_document import document
-from .control_guard import Guard, Refused
+from .control_guard import Guard, RefusedError
 from .environment import Environment
 from .exceptions import ConfigError, Problem, StoreError, did_you_mean, quoted
 from .explanation import explain, read_request
@@ -134,13 +135,13 @@ class ControlAPI:
             trusts_forwarded=desk.applied.configuration.trusts_forwarded,
         )
         self._streams = 0
-        rules: dict[str, Callable[[Request, str], Response]] = {
+        rules: dict[str, Callable[..., Response]] = {
             "GET": self._rule,
             "PUT": self._put,
             "PATCH": self._switch,
             "DELETE": self._delete,
         }
-        self._named: dict[str, dict[str, Callable[[Request, str], Response]]] = {
+        self._named: dict[str, dict[str, Callable[..., Response]]] = {
             "/api/rules/": rules,
             "/api/tags/": {"PATCH": self._switch_tag},
         }
@@ -170,6 +171,8 @@ class ControlAPI:
 
     def _answer(self, request: Request, *, streams: bool) -> Response | Events:
         place = request.path[len(self._prefix) :]
+        if not place.startswith("/api/"):
+            return self._page(request, place)
         try:
             self._guard.check(request)
             methods, handler = self._handler(request, place)
@@ -181,14 +184,18 @@ class ControlAPI:
             if place == "/api/events" and not streams:
                 return _problem(501, "this server sends no events; ask for the journal now and then")
             return handler(request)
-        except Refused as refused:
+        except RefusedError as refused:
             return _refusal(refused)
         except ConfigError as error:
             return _problem(422, "see `problems`", problems=error.problems)
         except StoreError as error:
             return _problem(503, f"nothing was changed: {error}")
-        except _BadRequest as error:
+        except _BadRequestError as error:
             return _problem(error.status, str(error))
+
+    def _page(self, request: Request, place: str) -> Response:
+        """What is shown to whoever has no key yet: nothing of the rules."""
+        return _problem(404, f"there is nothing at {quoted(request.path)}")
 
     def _handler(
         self, request: Request, place: str
@@ -198,10 +205,10 @@ class ControlAPI:
             if place.startswith(start) and place != start:
                 found = by_method.get(method)
                 name = place[len(start) :]
-                return tuple(by_method), found and (lambda request: found(request, name))
+                return tuple(by_method), found and partial(found, name=name)
         methods = self._places.get(place)
         if methods is None:
-            raise _BadRequest(f"there is nothing at {quoted(request.path)}", 404)
+            raise _BadRequestError(f"there is nothing at {quoted(request.path)}", 404)
         return tuple(methods), methods.get(method)
 
     # What there is
@@ -231,7 +238,7 @@ class ControlAPI:
         after = _number(request, "after", 0, None, 0)
         misses = _one(request, "misses") or "0"
         if misses not in ("0", "1"):
-            raise _BadRequest(f"`misses` is 0 or 1, not {quoted(misses)}")
+            raise _BadRequestError(f"`misses` is 0 or 1, not {quoted(misses)}")
         found: dict[str, Any] = {"last_id": journal.last_id, "process": getpid()}
         if misses == "1":
             missed = journal.misses(rule=rule, after=after, limit=limit)
@@ -263,7 +270,7 @@ class ControlAPI:
             text = json.dumps(file, indent=2) + "\n"
             return _text(text, "application/json", filename="mocks.json")
         if wanted != "toml":
-            raise _BadRequest(f"`format` is json or toml, not {quoted(wanted)}")
+            raise _BadRequestError(f"`format` is json or toml, not {quoted(wanted)}")
         comments = [f"off: {entry.name}, {entry.why_off}" for entry in configuration.entries if not entry.on]
         try:
             text = as_toml(file, comments=comments)
@@ -281,7 +288,9 @@ class ControlAPI:
             ("body", (str, type(None)), "a string"),
         ):
             if not isinstance(given.get(key), kinds):
-                problems.append(Problem("request", f"expected {expected}", key=key, value=quoted(given.get(key))))
+                problems.append(
+                    Problem("request", f"expected {expected}", key=key, value=quoted(given.get(key)))
+                )
         headers = given.get("headers") or {}
         if not problems and not all(isinstance(value, str) for value in headers.values()):
             problems.append(Problem("request", "expected strings", key="headers"))
@@ -348,9 +357,11 @@ class ControlAPI:
                 raise ConfigError([Problem("rule", hint, key="name", value=quoted(declared["name"]))])
         return self._place(name, declared, self._valid(declared), terms)
 
-    def _place(self, name: str, declared: dict[str, Any], rule: Rule, terms: Terms) -> Response:
+    def _place(self, name: str, declared: Any, rule: Rule, terms: Terms) -> Response:
         if len(name) > MAX_NAME_CHARS:
-            raise ConfigError([Problem("rule", f"a name has at most {MAX_NAME_CHARS} characters", key="name")])
+            raise ConfigError(
+                [Problem("rule", f"a name has at most {MAX_NAME_CHARS} characters", key="name")]
+            )
         if terms.uses is not None and (why_not := budget_problem(rule, on=True, declared_on=False)):
             raise ConfigError([Problem("request", why_not, key="uses")])
         is_new = all(entry.name != name for entry in self._desk.applied.configuration.entries)
@@ -368,13 +379,13 @@ class ControlAPI:
         self._switch_all([self._entry(name)], terms, on=on)
         return self._alone(self._entry(name))
 
-    def _switch_tag(self, request: Request, tag: str) -> Response:
+    def _switch_tag(self, request: Request, name: str) -> Response:
         on, terms = self._wanted(request)
         entries = self._desk.applied.configuration.entries
-        tagged = [entry for entry in entries if tag in entry.rule.tags]
+        tagged = [entry for entry in entries if name in entry.rule.tags]
         if not tagged:
             known = sorted({word for entry in entries for word in entry.rule.tags})
-            raise _BadRequest(f"no rule has this tag{did_you_mean(tag, known)}", 404)
+            raise _BadRequestError(f"no rule has this tag{did_you_mean(name, known)}", 404)
         self._switch_all(tagged, terms, on=on)
         return self._changed_rules({entry.name for entry in tagged})
 
@@ -427,9 +438,7 @@ class ControlAPI:
             raise ConfigError([Problem("request", hint)])
         self._desk.change(changes)
 
-    def _changed(
-        self, name: str, terms: Terms, *, on: bool, declared: Mapping[str, Any] | None
-    ) -> Change:
+    def _changed(self, name: str, terms: Terms, *, on: bool, declared: Mapping[str, Any] | None) -> Change:
         now = self._desk.clock()
         return Change(
             secrets.token_hex(8), name, on, terms.by, terms.why, now, now + terms.for_s, terms.uses, declared
@@ -481,11 +490,9 @@ class ControlAPI:
         for entry in entries:
             if entry.name == name:
                 return entry
-        raise _BadRequest(f"no rule has this name{did_you_mean(name, [e.name for e in entries])}", 404)
+        raise _BadRequestError(f"no rule has this name{did_you_mean(name, [e.name for e in entries])}", 404)
 
-    def _alone(
-        self, entry: Entry, *, status: int = 200, headers: Sequence[tuple[str, str]] = ()
-    ) -> Response:
+    def _alone(self, entry: Entry, *, status: int = 200, headers: Sequence[tuple[str, str]] = ()) -> Response:
         shown = {**self._listed(entry, self._desk.applied), "rule": document_of(entry.rule)}
         return _json(shown, status=status, headers=headers)
 
@@ -528,7 +535,7 @@ class ControlAPI:
         }
 
 
-class _BadRequest(Exception):
+class _BadRequestError(Exception):
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
         self.status = status
@@ -551,7 +558,11 @@ def action_of(rule: Rule) -> dict[str, Any]:
         return {"kind": "replies", "status": status, "summary": f"in turn: {shown}{more}{delay}"}
     status = rule.status or 202
     manner = f", {rule.fault} on the wire" if rule.fault else ""
-    return {"kind": "reply", "status": status, "summary": f"{status} {status_for(status).phrase}{delay}{manner}"}
+    return {
+        "kind": "reply",
+        "status": status,
+        "summary": f"{status} {status_for(status).phrase}{delay}{manner}",
+    }
 
 
 def moment(seconds: float) -> str:
@@ -588,18 +599,19 @@ def _table_of(request: Request, allowed: Sequence[str]) -> dict[str, Any]:
     """The JSON table that was sent."""
     media_type = (request.header("content-type") or "").partition(";")[0].strip().lower()
     if media_type != "application/json":
-        raise _BadRequest("send `Content-Type: application/json`", 415)
+        raise _BadRequestError("send `Content-Type: application/json`", 415)
     if request.body is None or len(request.body) > MAX_BODY_BYTES:
-        raise _BadRequest(f"at most {MAX_BODY_BYTES} bytes", 413)
+        raise _BadRequestError(f"at most {MAX_BODY_BYTES} bytes", 413)
     try:
         given = json.loads(request.body.decode("utf-8"), parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        raise _BadRequest(f"not JSON: {str(error)[:MAX_WORDS_CHARS]}") from None
+        raise _BadRequestError(f"not JSON: {str(error)[:MAX_WORDS_CHARS]}") from None
     if not isinstance(given, dict):
         raise ConfigError([Problem("request", f"expected a table with {', '.join(allowed)}")])
     if unknown := [key for key in given if key not in allowed]:
         raise ConfigError(
-            Problem("request", f"no such key{did_you_mean(key, allowed)}", key=key[:64]) for key in unknown[:20]
+            Problem("request", f"no such key{did_you_mean(key, allowed)}", key=key[:64])
+            for key in unknown[:20]
         )
     return given
 
@@ -619,7 +631,9 @@ def _number(request: Request, name: str, least: int, most: int | None, otherwise
         return otherwise
     number = int(text) if text.isascii() and text.isdigit() and len(text) < 16 else -1
     if number < least or (most is not None and number > most):
-        raise _BadRequest(f"`{name}` is a whole number from {least} to {most or 'any'}, not {quoted(text)}")
+        raise _BadRequestError(
+            f"`{name}` is a whole number from {least} to {most or 'any'}, not {quoted(text)}"
+        )
     return number
 
 
@@ -670,7 +684,7 @@ def _problem(
     return _text(json.dumps(found), PROBLEM_JSON, status=status, headers=headers)
 
 
-def _refusal(refused: Refused) -> Response:
+def _refusal(refused: RefusedError) -> Response:
     headers = []
     if refused.status == HTTPStatus.UNAUTHORIZED:
         headers.append(("WWW-Authenticate", "Bearer"))  # RFC 9110 section 15.5.2: "MUST"

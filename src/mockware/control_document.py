@@ -118,7 +118,7 @@ _SCHEMAS: dict[str, Any] = {
         rules=_list(_ref("Listed")),
         scope={
             "enum": ["process", "store"],
-            "description": "`process`: a change holds in this one worker only. `store`: in all that share it.",
+            "description": "`process`: it holds in this worker only. `store`: in all that share it.",
         },
         store=_TEXT,
         store_away={**_YES_OR_NO, "description": "The store does not answer; the last known changes hold."},
@@ -371,7 +371,10 @@ def document(prefix: str, version: str) -> dict[str, Any]:
             "/export": {
                 "get": _operation(
                     "The rules that are on, as a rules file.",
-                    {"application/json": {"schema": {"type": "object"}}, "application/toml": {"schema": _TEXT}},
+                    {
+                        "application/json": {"schema": {"type": "object"}},
+                        "application/toml": {"schema": _TEXT},
+                    },
                     *("400", "422"),
                     parameters=(
                         _query("format", "Of the file.", {"enum": ["json", "toml"], "default": "toml"}),

@@ -24,7 +24,7 @@ WINDOW_S = 60.0
 MAX_ADDRESSES = 1000
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """Why a request is turned away: the status, the reason, and in how many seconds to try again, if ever."""
 
     def __init__(self, status: int, detail: str, retry_after_s: float = 0.0) -> None:
@@ -47,20 +47,20 @@ class Guard:
         self._wrong: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
     def check(self, request: Request) -> None:
-        """Raises Refused."""
+        """Raises RefusedError."""
         now = self._clock()
         with self._lock:
             began, count = self._wrong.get(request.client, (now, 0))
         if count >= MAX_WRONG and now < began + WINDOW_S:
             # The right key, too: else whoever guesses would learn that it is.
-            raise Refused(429, "too many wrong keys from this address", began + WINDOW_S - now)
+            raise RefusedError(429, "too many wrong keys from this address", began + WINDOW_S - now)
         scheme, _, presented = (request.header("authorization") or "").partition(" ")
         # RFC 9110 section 11.1: the scheme is a "case-insensitive token".
         if scheme.lower() != "bearer":
-            raise Refused(401, "send the value of MOCKWARE_KEY as `Authorization: Bearer KEY`")
+            raise RefusedError(401, "send the value of MOCKWARE_KEY as `Authorization: Bearer KEY`")
         if not hmac.compare_digest(_digest(_bytes_of(presented.strip(" "))), self._key):
             self._note_wrong(request.client, now)
-            raise Refused(401, "this is not the value of MOCKWARE_KEY")
+            raise RefusedError(401, "this is not the value of MOCKWARE_KEY")
         self._check_origin(request)
 
     def forked(self) -> None:
@@ -81,7 +81,7 @@ class Guard:
             # https://w3c.github.io/webappsec-fetch-metadata/: `none` is the person's own doing.
             if site in ("same-origin", "none"):
                 return
-            raise Refused(403, "this request comes from a page of another origin")
+            raise RefusedError(403, "this request comes from a page of another origin")
         origin = request.header("origin")
         if origin is None:
             return
@@ -93,7 +93,7 @@ class Guard:
         except ValueError:
             host = ""
         if not host or host not in hosts:
-            raise Refused(403, "this request comes from a page of another origin")
+            raise RefusedError(403, "this request comes from a page of another origin")
 
 
 def _digest(key: bytes) -> bytes:

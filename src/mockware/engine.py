@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from urllib.parse import unquote
 
 from .answers import Changes
-from .callers import CounterKeys, Probability
+from .callers import THE_RULE, CounterKeys, Probability
 from .conditions import Difference
 from .config import Configuration, Entry
 from .counters import Count, Counter
@@ -26,6 +26,7 @@ from .deliveries import Delivery
 from .durations import MAX_DELAY_S, NO_DELAY, Delay, parse_rule_delay
 from .exceptions import did_you_mean
 from .index import PathIndex
+from .journal import Journal
 from .memory_store import MemoryStore
 from .messages import Request, Response
 from .patches import Patch
@@ -77,6 +78,7 @@ class CompiledRule:
         "sequence",
         "steps",
         "task",
+        "used",
     )
 
     def __init__(self, entry: Entry, configuration: Configuration = Configuration()) -> None:  # noqa: B008
@@ -92,11 +94,17 @@ class CompiledRule:
         self.delay: Delay = rule.delays
         self.delay_after: Delay = parse_rule_delay(rule.delay_after)
         self.probability: Probability | None = rule.chances
-        self.expires_at: float | None = rule.expires.timestamp() if rule.expires else None
+        ends = (rule.expires.timestamp() if rule.expires else None, entry.until)
+        self.expires_at: float | None = min((end for end in ends if end is not None), default=None)
         self.limit: int | None = rule.times
         self.counters: CounterKeys | None = None
         if rule.counts:
             self.counters = CounterKeys(rule.caller, rule=entry.name, service=configuration.service)
+        self.used: Callable[[int], None] | None = None
+        if entry.budget is not None:
+            self.counters = CounterKeys(THE_RULE, rule=entry.budget.key, service=configuration.service)
+            self.limit = entry.budget.uses
+            self.used = entry.budget.used
         self.task: TaskRule | None = None
         if isinstance(rule.task, TaskTable):
             self.task = _task_rule(entry, rule.task, configuration)
@@ -201,7 +209,8 @@ class Snapshot:
     `watched` are the request fields, in lower case, that a trigger needs; empty where triggers are off.
     `at_once` has the reply for each value of the status trigger where nothing else has to be asked; there
     must be no other trigger on the request, and no candidates. Where the first candidate is `untouchable`,
-    the path is one that nothing touches.
+    the path is one that nothing touches; where it is `control`, it is at or below that prefix. With a `journal`
+    nothing is answered at once, so that all of it can be noted there.
     """
 
     def __init__(
@@ -211,12 +220,21 @@ class Snapshot:
         store: Store | None = None,
         clock: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
+        control: str = "",
+        journal: Journal | None = None,
     ) -> None:
         self.rules = tuple(CompiledRule(entry, configuration) for entry in configuration.entries)
+        self.journal = journal
+        if journal is not None:
+            for rule in self.rules:
+                rule.at_once = {}
         self.store: Store = MemoryStore(clock=clock) if store is None else store
         self.untouchable = CompiledRule(Entry("never", Rule("/", passthrough=True), "never"))
+        self.control = CompiledRule(Entry("control", Rule("/", passthrough=True), "control"))
+        prefixes = (control, f"{control}/{{rest:path}}") if control else ()
         index: PathIndex[Candidate] = PathIndex(
             [
+                *((PathTemplate(path), self.control) for path in prefixes),
                 *((PathTemplate(path), self.untouchable) for path in configuration.never),
                 *(placed for rule in self.rules if rule.on for placed in _placed(rule)),
             ]
@@ -236,7 +254,7 @@ class Snapshot:
         self._compared: tuple[Snapshot | None, frozenset[CompiledRule]] = (None, frozenset())
         self._replies_to_triggers: dict[int, Response] = {}
         self.at_once: Mapping[str, Response] = {}
-        if self.triggers is not None and self.triggers.ask_nothing:
+        if self.triggers is not None and self.triggers.ask_nothing and journal is None:
             self.at_once = {
                 str(code): self._reply_to_trigger(code, self.triggers)
                 for code in CATALOGUE
@@ -387,7 +405,10 @@ class Snapshot:
 
         def settle(count: Count | None) -> Decision:
             if count is not None:
-                return self._answer(rules[count.at], request, delay_s, count.before)
+                rule = rules[count.at]
+                if rule.used is not None:
+                    rule.used(count.before + 1)
+                return self._answer(rule, request, delay_s, count.before)
             return self._last(last, later, request, delay_s)
 
         counters = tuple(

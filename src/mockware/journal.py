@@ -72,21 +72,23 @@ class Compared(Protocol):
 
 
 class Journal:
-    """The last mocked requests of this process. `clock` gives seconds since 1970.
+    """The last mocked requests of this process. `clock` gives seconds since 1970."""
 
-    `redacted` names further fields that are secrets, in lower case.
-    """
-
-    def __init__(self, *, clock: Callable[[], float], redacted: Iterable[str] = (), bodies: bool = False) -> None:
+    def __init__(self, *, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._redacted = frozenset(redacted)
-        self._bodies = bodies
+        self._redacted: frozenset[str] = frozenset()
+        self._bodies = False
         self._lock = threading.Lock()
         self._entries: deque[tuple[Entry, int]] = deque()
         self._bytes = 0
         self._misses: deque[Miss] = deque(maxlen=MAX_MISSES)
         self._hits: dict[str, tuple[int, float]] = {}
         self.last_id = 0
+
+    def obey(self, *, redacted: Iterable[str], bodies: bool) -> None:
+        """`redacted` names further fields that are secrets, in lower case. From now on."""
+        self._redacted = frozenset(redacted)
+        self._bodies = bodies
 
     def note(self, request: Request, decision: Decision, candidates: Sequence[Compared]) -> None:
         """Takes down what became of a request, if that is of interest."""
@@ -126,7 +128,9 @@ class Journal:
         body = self._body(request)
         path = request.path[:MAX_PATH_CHARS]
         method = request.method[:32]
-        size = len(path) + len(rule) + len(body or "") + sum(map(len, headers)) + sum(map(len, headers.values()))
+        size = (
+            len(path) + len(rule) + len(body or "") + sum(map(len, headers)) + sum(map(len, headers.values()))
+        )
         now = self._clock()
         with self._lock:
             self.last_id += 1

@@ -19,9 +19,7 @@ from pydantic.fields import FieldInfo
 
 from .conditions import Condition
 from .config import Configuration
-from .durations import MAX_DELAY_S
 from .rules import RULE_KEYS, Rule
-from .triggers import TriggerFields
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -56,7 +54,7 @@ def _written(declared: Any) -> Any:
 def _default(field: Field[Any]) -> Any:
     default, factory = field.default, field.default_factory
     if isinstance(default, FieldInfo):
-        default, factory = default.default, default.default_factory or NO_DEFAULT  # type: ignore[assignment]
+        default, factory = default.default, default.default_factory or NO_DEFAULT
     return factory() if factory is not NO_DEFAULT else default
 
 
@@ -67,10 +65,13 @@ def rules_file(configuration: Configuration) -> dict[str, Any]:
         file["never"] = list(configuration.never)
     if configuration.trusts_forwarded:
         file["trust_forwarded"] = True
-    if trigger := _trigger_table(configuration):
+    if trigger := _written(configuration.trigger_table):
         file["trigger"] = trigger
     if configuration.webhook_hosts:
         file["webhooks"] = {"hosts": list(configuration.webhook_hosts)}
+    journal = {"redact": list(configuration.redacted), "bodies": configuration.keeps_bodies}
+    if said := {key: value for key, value in journal.items() if value}:
+        file["journal"] = said
     file["rules"] = []
     for entry in configuration.entries:
         if entry.on:
@@ -78,25 +79,6 @@ def rules_file(configuration: Configuration) -> dict[str, Any]:
             _beside(document, Path(entry.source).absolute().parent)
             file["rules"].append(document)
     return file
-
-
-def _trigger_table(configuration: Configuration) -> dict[str, Any]:
-    triggers = configuration.triggers
-    if triggers is None:
-        return {"enabled": False}
-    table: dict[str, Any] = {}
-    if triggers.statuses is not None:
-        table["statuses"] = sorted(triggers.statuses)
-    if triggers.paths:
-        table["paths"] = list(triggers.paths)
-    if triggers.max_delay_s != MAX_DELAY_S:
-        table["max_delay"] = f"{triggers.max_delay_s * 1000:.0f}ms"
-    for name, field, default in zip(
-        TriggerFields._fields, triggers.fields, TriggerFields(), strict=True
-    ):
-        if field != default:
-            table[f"{name}_header"] = field
-    return table
 
 
 def _beside(document: dict[str, Any], folder: Path) -> None:
@@ -160,5 +142,3 @@ def _string(text: str) -> str:
 
 def _on_one_line(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)
-
-

@@ -57,7 +57,7 @@ class RuntimeRules:
         return len({*self._changes, *names}) <= MAX_CHANGES
 
     def set(self, changes: Sequence[Change], removed: Sequence[str] = ()) -> None:
-        """Makes changes and takes others back, all or none. Raises StoreError, and nothing has changed then."""
+        """Makes changes and takes others back, all or none. Raises StoreError: then none."""
         if self.store is not None:
             now = self._clock()
             records = [
