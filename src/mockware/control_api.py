@@ -30,7 +30,7 @@ from .changes import (
     budget_problem,
     read_terms,
 )
-from .config import Entry, read_rule
+from .config import Configuration, Entry, read_rule
 from .control_document import document
 from .control_guard import Guard, RefusedError
 from .environment import Environment
@@ -306,7 +306,7 @@ class ControlAPI:
         except ValueError as error:
             raise ConfigError([Problem("request", str(error))]) from None
         desk = self._desk
-        found = explain(asked, desk.applied.configuration, desk.environment, clock=desk.clock)
+        found = explain(asked, _unheard(desk.applied.configuration), desk.environment, clock=desk.clock)
         return _json(
             {
                 "answers": [
@@ -539,6 +539,18 @@ class _BadRequestError(Exception):
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
         self.status = status
+
+
+def _unheard(configuration: Configuration) -> Configuration:
+    """The same rules, of whose use nobody is told."""
+    return configuration._replace(
+        entries=tuple(
+            entry
+            if entry.budget is None
+            else entry._replace(budget=entry.budget._replace(used=lambda count: None))
+            for entry in configuration.entries
+        )
+    )
 
 
 def action_of(rule: Rule) -> dict[str, Any]:

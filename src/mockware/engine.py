@@ -209,8 +209,8 @@ class Snapshot:
     `watched` are the request fields, in lower case, that a trigger needs; empty where triggers are off.
     `at_once` has the reply for each value of the status trigger where nothing else has to be asked; there
     must be no other trigger on the request, and no candidates. Where the first candidate is `untouchable`,
-    the path is one that nothing touches; where it is `control`, it is at or below that prefix. With a `journal`
-    nothing is answered at once, so that all of it can be noted there.
+    the path is one that nothing touches; where it is `control`, it is at or below that prefix. With a
+    `journal` nothing is answered at once, so that all of it can be noted there.
     """
 
     def __init__(

@@ -111,7 +111,8 @@ class Installation:
 
     def __str__(self) -> str:
         keyed = bool(self.environment.key)
-        return describe(self._configuration, keyed=keyed, store=self._named_store)
+        line = describe(self._configuration, keyed=keyed, store=self._named_store)
+        return f"{line}; control at {self.environment.control}/" if self.environment.control else line
 
     @property
     def store_name(self) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from .changes import MAX_CHANGES, MAX_FOR_S, Applied, Change, apply, rule_of
@@ -26,6 +27,8 @@ from .rules import Rule
 _MARK_TTL_S = MAX_FOR_S + 24 * 3600.0
 # How many records one question asks for: of the longest documents, no more than the longest record has.
 _PAGE = 16
+# As many as there can be changes, and some that were replaced.
+_MAX_USED = 10 * MAX_CHANGES
 
 
 class RuntimeRules:
@@ -39,7 +42,8 @@ class RuntimeRules:
         self._mark: bytes | None = None
         self._changes: dict[str, Change] = {}
         self._rules: dict[str, Rule] = {}
-        self._used: dict[str, int] = {}
+        # How often each change was used, whether or not it holds any more: it may be listed again.
+        self._used: OrderedDict[str, int] = OrderedDict()
 
     def apply(self, declared: Configuration) -> Applied:
         """The rules with all changes that hold now."""
@@ -78,9 +82,11 @@ class RuntimeRules:
     def look(self) -> bool:
         """Whether anything is another than at the last look: what others did, and what is over."""
         before = self._changes
+        # What is counted from now on is told, and judged, the next time.
+        used = dict(self._used)
         if self.store is not None:
             try:
-                self._read(self.store)
+                self._read(self.store, used)
             except StoreError as error:
                 if not self.away:
                     logger.warning("changes of rules at run time stay as they are: %.512s", error)
@@ -89,7 +95,7 @@ class RuntimeRules:
                 if self.away:
                     logger.warning("changes of rules at run time are read from the store again")
                 self.away = False
-        over = [change for change in self._changes.values() if self._is_over(change)]
+        over = [change for change in self._changes.values() if self._is_over(change, used)]
         for change in over:
             why = "its time is over" if self._clock() >= change.until else f"{change.uses} uses are over"
             logger.warning("rule %.128a is as before: %s (changed by %.200a)", change.name, why, change.by)
@@ -98,8 +104,8 @@ class RuntimeRules:
             self._take({name: change for name, change in self._changes.items() if name not in gone})
         return self._changes != before
 
-    def _read(self, store: Store) -> None:
-        self._share_uses(store)
+    def _read(self, store: Store, used: dict[str, int]) -> None:
+        self._share_uses(store, used)
         (mark,) = store.read((self._shelf,))
         if mark == self._mark:
             return
@@ -110,14 +116,14 @@ class RuntimeRules:
             for key, value in page:
                 after = key
                 change = Change.from_bytes(value)
-                if change is not None and not self._is_over(change):
+                if change is not None and not self._is_over(change, used):
                     found[change.name] = change
             if len(page) < _PAGE:
                 break
         self._take(found)
         self._mark = mark
 
-    def _share_uses(self, store: Store) -> None:
+    def _share_uses(self, store: Store, used: dict[str, int]) -> None:
         """Tells the others how often a change was used, and hears it of them."""
         counted = [change for change in self._changes.values() if change.uses is not None]
         if not counted:
@@ -127,10 +133,11 @@ class RuntimeRules:
         now = self._clock()
         for change, key, value in zip(counted, keys, store.read(keys), strict=True):
             theirs = int(value) if value is not None and value.isdigit() else 0
-            ours = self._used.get(change.id, 0)
+            ours = used.get(change.id, 0)
             if ours > theirs:
                 records.append(Record(key, str(ours).encode(), max(change.until - now, 1.0)))
             elif theirs > ours:
+                used[change.id] = theirs
                 self._note_use(change.id, theirs)
         if records:
             store.write(records)
@@ -144,9 +151,9 @@ class RuntimeRules:
                 rules[change.id] = rule
             elif change.document is not None:
                 logger.error("rule %.128a, changed by %.200a, is not valid here", change.name, change.by)
-        ids = {change.id for change in changes.values()}
         self._rules = rules
-        self._used = {known_id: count for known_id, count in self._used.items() if known_id in ids}
+        while len(self._used) > _MAX_USED:
+            self._used.popitem(last=False)
         self._changes = changes
 
     def _note_use(self, change_id: str, count: int) -> None:
@@ -154,10 +161,10 @@ class RuntimeRules:
         if count > self._used.get(change_id, 0):
             self._used[change_id] = count
 
-    def _is_over(self, change: Change) -> bool:
+    def _is_over(self, change: Change, used: Mapping[str, int]) -> bool:
         if self._clock() >= change.until:
             return True
-        return change.uses is not None and self._used.get(change.id, 0) >= change.uses
+        return change.uses is not None and used.get(change.id, 0) >= change.uses
 
     def _key(self, name: str) -> str:
         return f"{self._shelf}.{hashlib.blake2b(name.encode('utf-8', 'replace'), digest_size=16).hexdigest()}"
