@@ -335,7 +335,7 @@ def test_a_name_in_the_rule_and_in_the_path_are_the_same(control: Control) -> No
 def test_there_is_room_for_so_many_changes_and_so_long_rules(control: Control) -> None:
     runtime = control.app._installation.runtime
     control.told("PUT", "/rules/new", {"rule": {"match": "/n", "text": "x" * MAX_DOCUMENT_BYTES}, **BY}, 422)
-    change = control.app._api._changed("x", mockware.changes.Terms("a", "b"), on=False, declared=None)  # type: ignore[attr-defined]
+    change = control.app._api._changed("x", mockware.changes.Terms("a", "b"), on=False, declared=None)
     runtime.set([change._replace(name=f"rule{i}", id=str(i)) for i in range(MAX_CHANGES)])
     control.told("PATCH", "/rules/a", {"on": False, **BY}, 422)
 

@@ -329,6 +329,8 @@ class ControlAPI:
 
     def _validate(self, request: Request) -> Response:
         given = _table_of(request, ("rule",))
+        if not isinstance(given.get("rule"), dict):
+            self._valid(given.get("rule"))
         problems: Sequence[Problem] = ()
         try:
             self._valid(given.get("rule"))

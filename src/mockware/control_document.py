@@ -48,13 +48,13 @@ _CHANGE_KEYS: dict[str, Any] = {
     "by": {**_WORDS, "description": "Who changes it."},
     "why": {**_WORDS, "description": "What for."},
     "for": {
-        "type": "string",
+        "type": ["string", "null"],
         "description": f"A duration such as `30m`, after which the change reverts; {DEFAULT_FOR_S / 3600:g}h "
         f"if absent, at most {MAX_FOR_S / 3600:g}h.",
         "examples": ["30m", "8h"],
     },
     "uses": {
-        "type": "integer",
+        "type": ["integer", "null"],
         "minimum": 1,
         "maximum": MAX_USES,
         "description": "After so many answers the change reverts, or when its time is over.",
@@ -137,13 +137,13 @@ _SCHEMAS: dict[str, Any] = {
     "Verdict": _whole_table(valid=_YES_OR_NO, problems=_list(_ref("Finding"))),
     "Question": _table(
         {
-            "method": {"type": "string", "examples": ["POST"]},
+            "method": {"type": ["string", "null"], "examples": ["POST"]},
             "path": {
                 "type": "string",
                 "description": "Percent-encoded, with its query, without what stands before the app's paths.",
                 "examples": ["/reports?draft=1"],
             },
-            "headers": {"type": "object", "additionalProperties": {"type": "string"}},
+            "headers": {"type": ["object", "null"], "additionalProperties": {"type": "string"}},
             "body": _or_null({"type": "string"}),
         },
         "path",
