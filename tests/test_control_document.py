@@ -17,7 +17,7 @@ CONTROL = {"MOCKWARE_CONTROL": PREFIX, "MOCKWARE_KEY": KEY}
 PATIENCE_S = 300.0  # a failure bound; it takes half a minute
 
 # What is left out: a rule's own schema says more than the document does; wrong keys are counted, and after
-# ten of them nobody gets in (`tests/test_control_api.py` has both); a stream of events has no end to wait for.
+# ten of them nobody gets in (`tests/test_control_api.py` has both); a stream of events does not end by itself.
 LEFT_OUT = ("--exclude-checks", "positive_data_acceptance,ignored_auth", "--exclude-path", "/events")
 
 
