@@ -134,9 +134,13 @@ def resolved_file(declared: Any, info: ValidationInfo) -> Path | None:
         return None
     if not isinstance(declared, (str, Path)):
         raise ValueError("expected a string: the path of a file")
-    folder = (info.context or {}).get("folder")
+    context = info.context or {}
+    folder, opening = context.get("folder"), context.get("opening")
     try:
-        path = (folder or Path()).joinpath(declared).resolve()
+        path = (folder or Path()).joinpath(declared)
+        if opening is not None:
+            opening(path)
+        path = path.resolve()
         size = path.stat().st_size if path.is_file() else None
         if size is not None:
             path.open("rb").close()

@@ -19,7 +19,7 @@ from .bodies import buffer, drain
 from .decisions import BodyNeeded, Decision, Passthrough, Run, StoreNeeded
 from .fallback import MAX_WAIT_S, FallbackStore
 from .faults import silence_s
-from .installation import snapshot_for
+from .installation import Installation, installed
 from .interfaces import check_interface
 from .logs import log_mock, log_patch, logger
 from .messages import NOT_ON_HTTP_2, Request, Response
@@ -56,24 +56,16 @@ class ASGIMockMiddleware:
 
     __slots__ = (
         "__weakref__",
-        "_always_scans",
-        "_asked_at_once",
         "_background",
-        "_find",
-        "_snapshot",
-        "_status_field",
-        "_telling",
+        "_generation",
+        "_installation",
         "app",
     )
 
     app: ASGIApp
-    _always_scans: bool
-    _asked_at_once: Mapping[bytes, Response]
     _background: Background | None
-    _find: Callable[[str], Sequence[Candidate] | None]
-    _snapshot: Snapshot
-    _status_field: bytes | None
-    _telling: frozenset[bytes]
+    _generation: _Generation
+    _installation: Installation
 
     def __new__(
         cls,
@@ -85,8 +77,8 @@ class ASGIMockMiddleware:
         environ: Mapping[str, str] | None = None,
         clock: Callable[[], float] | None = None,
     ) -> Any:
-        snapshot = snapshot_for(rules, enabled=enabled, store=store, environ=environ, clock=clock)
-        if snapshot is None:
+        installation = installed(rules, enabled=enabled, store=store, environ=environ, clock=clock)
+        if installation is None:
             return app
         if check_interface(app, "ASGI") == "ASGI 2":
             from asgiref.compatibility import double_to_single_callable
@@ -94,23 +86,25 @@ class ASGIMockMiddleware:
             app = double_to_single_callable(app)  # type: ignore[no-untyped-call]
         self = super().__new__(cls)
         self.app = app
-        self._snapshot = snapshot
         self._background = None
-        if snapshot.runs_app:
+        self._installation = installation
+        installation.adopted_by(self._adopt)
+        return self
+
+    def _adopt(self, snapshot: Snapshot, asleep: bool) -> None:
+        if snapshot.runs_app and self._background is None:
             from .asgi_background import Background
 
             self._background = Background()
-        self._find = snapshot.find
-        self._always_scans = bool(snapshot.watched)
-        self._asked_at_once = {value.encode("ascii"): reply for value, reply in snapshot.at_once.items()}
-        triggers = snapshot.triggers
-        self._status_field = triggers.fields.status.lower().encode("ascii") if triggers else None
-        watched = (name.encode("ascii") for name in snapshot.watched)
-        self._telling = _BODY_FIELDS.union(watched, (b"expect",))
-        return self
+        self._generation = _Generation(snapshot, asleep=asleep)
+
+    @property
+    def _snapshot(self) -> Snapshot:
+        return self._generation.snapshot
 
     def _route(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """What the server awaits: the app's own answer, or a mock."""
+        generation = self._generation  # read once: the next request may have another
         kind = scope["type"]
         if kind == "http" or kind == "websocket":
             path = scope["path"]
@@ -119,36 +113,38 @@ class ASGIMockMiddleware:
                     path = route_path(path, scope["root_path"])
             except KeyError:  # it may be left out
                 pass
-            candidates = self._find(path)
-            if candidates is not None or self._always_scans:
-                telling = self._telling
+            candidates = generation.find(path)
+            if candidates is not None or generation.always_scans:
+                telling = generation.telling
                 asked = None
                 has_body = False
                 for name, value in scope["headers"]:
                     if name in telling:
                         if name in _BODY_FIELDS:
                             has_body = True
-                        elif asked is None and name == self._status_field:
+                        elif asked is None and name == generation.status_field:
                             asked = value
                         else:
-                            return self._consider(scope, receive, send, path, candidates or ())
+                            return self._consider(scope, receive, send, generation, path, candidates or ())
                 if asked is None and candidates is None:
                     return self.app(scope, receive, send)
                 if kind == "http" and scope.get("http_version") == "1.1":
                     response = None
                     if candidates is None:
-                        response = self._asked_at_once.get(asked)  # type: ignore[arg-type]
+                        response = generation.asked_at_once.get(asked)  # type: ignore[arg-type]
                         if response is not None and scope["method"] == "HEAD":
                             response = response.head
                     elif asked is None:
                         response = candidates[0].at_once.get(scope["method"])
                     if response is not None:
                         return reply_at_once(scope, receive, send, path, response, has_body)
-                return self._consider(scope, receive, send, path, candidates or ())
+                return self._consider(scope, receive, send, generation, path, candidates or ())
         elif kind == "lifespan":
-            if self._snapshot.courier is not None:
-                # Not before: whoever wraps the app may fork, and threads stay behind.
-                self._snapshot.courier.wake()
+            # Not before: whoever wraps the app may fork, and threads stay behind.
+            if generation.asleep:
+                self._installation.wake()
+            if (courier := self._snapshot.courier) is not None:
+                courier.wake()
             if self._background is not None:
                 return self._background.lifespan(self.app, scope, receive, send)
         return self.app(scope, receive, send)
@@ -169,29 +165,39 @@ class ASGIMockMiddleware:
     )
 
     async def _consider(
-        self, scope: Scope, receive: Receive, send: Send, path: str, candidates: Sequence[Candidate]
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        generation: _Generation,
+        path: str,
+        candidates: Sequence[Candidate],
     ) -> Any:
         """Decides with the whole request at hand."""
+        if generation.asleep:
+            self._installation.wake()
+            return await self._route(scope, receive, send)
+        snapshot = generation.snapshot
         request = ScopeRequest(scope, path)
         expects = request.expects_to_continue
         mark = scope["headers"]
         outer = let_through_by(mark)
-        decision = self._snapshot.decide(request, candidates, outer=outer)
+        decision = snapshot.decide(request, candidates, outer=outer)
         if isinstance(decision, BodyNeeded):
             if scope["type"] == "http":
                 receive = await buffer(request, receive)
                 expects = False
-            decision = self._snapshot.decide(request, candidates, resume=decision, outer=outer)
+            decision = snapshot.decide(request, candidates, resume=decision, outer=outer)
         decision = await self._settled(decision)
         if isinstance(decision, Run):
-            decision = await self._run(decision, scope, request)
+            decision = await self._run(decision, scope, request, snapshot)
         if isinstance(decision, Response):
             return await reply(scope, receive, send, path, decision, expects=expects)
         app = self.app
         if isinstance(decision, Passthrough) and decision.patch is not None and scope["type"] == "http":
             log_patch(decision.rule, request.method, path)
             app = partial(patch_asgi, decision.patch, app)
-        with let_through(mark, by=self._snapshot):
+        with let_through(mark, by=snapshot):
             if not (isinstance(decision, Passthrough) and (decision.delay_s or decision.delay_after_s)):
                 return await app(scope, receive, send)
             with Listener(receive, listens=not expects) as listener:
@@ -201,7 +207,7 @@ class ASGIMockMiddleware:
         refusal = too_many_sleepers(decision.rule, request.method)
         return await reply(scope, receive, send, path, refusal, expects=expects)
 
-    async def _run(self, run: Run, scope: Scope, request: Request) -> Decision:
+    async def _run(self, run: Run, scope: Scope, request: Request, snapshot: Snapshot) -> Decision:
         """Hands the request to the app behind its client's back, and says what the client gets."""
 
         async def done(captured: Captured) -> None:
@@ -209,7 +215,7 @@ class ASGIMockMiddleware:
 
         if self._background is not None:
             body = request.body or b""
-            with let_through(scope["headers"], by=self._snapshot):
+            with let_through(scope["headers"], by=snapshot):
                 if self._background.start(self.app, scope, body, done, timeout_s=run.timeout_s):
                     return run.response
         return await self._settled(run.refuse())
@@ -222,12 +228,44 @@ class ASGIMockMiddleware:
 
     async def _ask(self, question: Question) -> Any:
         """Asks a store that has to be waited for, in a thread of its own."""
-        store = self._snapshot.store
+        store = self._snapshot.store  # the same in every generation
         if not isinstance(store, FallbackStore):
             return question.put_to(store)
         asking = store.begin(question)
         await finished(asking, MAX_WAIT_S)
         return store.end(asking)
+
+
+class _Generation:
+    """What one request is answered by: a snapshot, as a scope is compared with it.
+
+    While `asleep`, whatever path is asked for needs to be considered, which wakes it up.
+    """
+
+    __slots__ = ("always_scans", "asked_at_once", "asleep", "find", "snapshot", "status_field", "telling")
+
+    find: Callable[[str], Sequence[Candidate] | None]
+    status_field: bytes | None
+    asked_at_once: Mapping[bytes, Response]
+    telling: frozenset[bytes]
+
+    def __init__(self, snapshot: Snapshot, *, asleep: bool) -> None:
+        self.snapshot = snapshot
+        self.asleep = asleep
+        self.asked_at_once = {}
+        self.status_field = None
+        if asleep:
+            self.find = lambda path: (snapshot.untouchable,)
+            self.always_scans = False
+            self.telling = frozenset()
+            return
+        self.find = snapshot.find
+        self.always_scans = bool(snapshot.watched)
+        self.asked_at_once = {value.encode("ascii"): reply for value, reply in snapshot.at_once.items()}
+        if snapshot.triggers is not None:
+            self.status_field = snapshot.triggers.fields.status.lower().encode("ascii")
+        watched = (name.encode("ascii") for name in snapshot.watched)
+        self.telling = _BODY_FIELDS.union(watched, (b"expect",))
 
 
 async def reply(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
+from functools import partial
 from itertools import groupby
 from os import PathLike, fspath
 from pathlib import Path
@@ -169,8 +170,18 @@ def schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **declared}
 
 
-def load(environment: Environment, rules: RulesArgument = None) -> Configuration:
-    """Everything that the environment and `rules=` name, in that order. Raises ConfigError."""
+def load(
+    environment: Environment,
+    rules: RulesArgument = None,
+    *,
+    folder: Path | None = None,
+    opening: Callable[[Path], None] | None = None,
+) -> Configuration:
+    """Everything that the environment and `rules=` name, in that order. Raises ConfigError.
+
+    `folder` stands in for the working directory; `opening` is called with the path of each file before it
+    is opened.
+    """
     problems: list[Problem] = []
     found: list[tuple[str, Rule]] = []
     never: list[str] = []
@@ -178,7 +189,7 @@ def load(environment: Environment, rules: RulesArgument = None) -> Configuration
     hosts: list[str] = []
     trusts_forwarded = False
     sources: list[str] = []
-    for source, read in _sources(environment, rules):
+    for source, read in _sources(environment, rules, folder or Path(), opening):
         if source in sources and source != "rules=":
             continue  # operations and code may name the same file; no request reaches its second place
         sources.append(source)
@@ -242,7 +253,12 @@ def _secrets(
     return secrets
 
 
-def _sources(environment: Environment, rules: RulesArgument) -> Iterator[tuple[str, Callable[[], RulesFile]]]:
+def _sources(
+    environment: Environment,
+    rules: RulesArgument,
+    folder: Path,
+    opening: Callable[[Path], None] | None,
+) -> Iterator[tuple[str, Callable[[], RulesFile]]]:
     """Every source by the name that messages call it, with what reads it; the first overrides the rest."""
     if environment.short_rules:
         yield "MOCKWARE_RULES", lambda: _read_short_rules(environment.short_rules)
@@ -261,7 +277,8 @@ def _sources(environment: Environment, rules: RulesArgument) -> Iterator[tuple[s
                 raise TypeError(
                     f"rules= takes paths of rules files and Rule objects, not {type(item).__name__}"
                 )
-            yield fspath(item), lambda path=Path(item): read_rules_file(path)  # type: ignore[misc]
+            source = fspath(item)
+            yield source, partial(read_rules_file, folder / item, str(Path(source)), opening)
 
 
 def _read_short_rules(text: str) -> RulesFile:
@@ -290,15 +307,17 @@ def _read_short_rules(text: str) -> RulesFile:
     return RulesFile(rules=rules)
 
 
-def read_rules_file(path: Path) -> RulesFile:
+def read_rules_file(path: Path, source: str = "", opening: Callable[[Path], None] | None = None) -> RulesFile:
     """One TOML, YAML or JSON file, by its ending. Raises ConfigError with every problem in it."""
-    source = str(path)
+    source = source or str(path)
+    if opening is not None:
+        opening(path)
     try:
         document = read_document(path)
     except OSError as error:
         raise ConfigError([Problem(source, f"cannot be read: {error.strerror or error}")]) from None
-    except ConfigError:
-        raise
+    except ConfigError as error:
+        raise ConfigError(problem._replace(source=source) for problem in error.problems) from None
     except (ValueError, RecursionError) as error:  # every parser's own error, and bytes that are no UTF-8
         message = " ".join(str(error).split())
         raise ConfigError([Problem(source, f"not {path.suffix[1:].upper()}: {message}")]) from None
@@ -306,7 +325,7 @@ def read_rules_file(path: Path) -> RulesFile:
         raise ConfigError([Problem(source, f"expected a table with {', '.join(_FILE_KEYS)}")])
     document.pop("$schema", None)
     try:
-        return _RULES_FILE.validate_python(document, context={"folder": path.parent})
+        return _RULES_FILE.validate_python(document, context={"folder": path.parent, "opening": opening})
     except ValidationError as error:
         raise ConfigError([*_placed(source, document, error), *_namesakes(source, document)]) from None
 

@@ -81,12 +81,15 @@ class Courier:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
-        self._compose = compose
-        self._hosts = hosts
+        self._orders = compose, hosts
         self._clock = clock
         self._shared = store.threads > 0
         self._begin_anew()
         _couriers.add(self)
+
+    def obey(self, compose: Callable[[Delivery, float], Message | None], hosts: Hosts) -> None:
+        """Does so from the next attempt on, also with what waits already."""
+        self._orders = compose, hosts
 
     def schedule(self, deliveries: Iterable[Delivery]) -> None:
         """Sends these when they are due. Their records are the caller's to write, and are written before."""
@@ -204,13 +207,14 @@ class Courier:
         """The next attempt, None if this was the last."""
         delivery, number = job.delivery, job.attempts + 1
         message = outcome = pause_s = None
+        compose, hosts = self._orders  # of one time, even if there are others meanwhile
         try:
             if not self._desk.claims(delivery, held=job.held):
                 return None  # if whoever has it dies, it is found on the shelf
             job = job._replace(held=True)
             now_s = self._clock()
-            message = self._compose(delivery, now_s) if self._desk.is_open(delivery) else None
-            outcome = self._post(message, now_s) if message is not None else None
+            message = compose(delivery, now_s) if self._desk.is_open(delivery) else None
+            outcome = self._post(message, now_s, hosts) if message is not None else None
         except Exception as error:  # noqa: BLE001 - no reason to stop, nor to leave the others to their fate
             outcome = _Outcome("an error of our own", error=error)
         ended_s = self._clock()
@@ -229,16 +233,16 @@ class Courier:
             return None
         return job._replace(at=ended_s + pause_s, serial=next(self._serials), attempts=number)
 
-    def _post(self, message: Message, now_s: float) -> _Outcome:
+    def _post(self, message: Message, now_s: float, hosts: Hosts) -> _Outcome:
         # http.client and ssl take as long to import as all of mockware, and most never send a webhook.
         from http.client import HTTPException
 
         from .posting import Refused, post
 
         try:
-            target = self._hosts.check_url(message.url)
+            target = hosts.check_url(message.url)
             fields, body = request_of(message, now_s)
-            status, retry_after = post(target, fields, body, self._hosts)
+            status, retry_after = post(target, fields, body, hosts)
         except (OSError, HTTPException) as error:  # a wrong certificate is a ValueError as well
             return _Outcome(str(error) or type(error).__name__)
         except (ValueError, Refused) as error:

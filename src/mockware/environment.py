@@ -39,6 +39,7 @@ class Environment(NamedTuple):
     key: str = ""
     service: str = ""
     store: str = ""
+    watches: bool = True
     variables: Mapping[str, str] | None = None  # for what rules name themselves: secrets; None: not known
 
     def __repr__(self) -> str:
@@ -81,6 +82,10 @@ def read_environment(environ: Mapping[str, str] | None = None, *, enabled: bool 
     if service and not _SERVICE.fullmatch(service):
         allowed = "a name in `baggage` is made of letters, digits, `.`, `_` and `-`"
         problems.append(Problem("MOCKWARE_SERVICE", allowed, value=quoted(service)))
+    watch = environ.get("MOCKWARE_WATCH", "").strip()
+    if watch.lower() not in ("", "on", "off"):
+        allowed = "allowed: `on` (the default) and `off`; what is watched are the rules files"
+        problems.append(Problem("MOCKWARE_WATCH", allowed, value=quoted(watch)))
     if problems:
         raise ConfigError(problems)
     return Environment(
@@ -92,5 +97,6 @@ def read_environment(environ: Mapping[str, str] | None = None, *, enabled: bool 
         key=key,
         service=service,
         store=environ.get("MOCKWARE_STORE", "").strip(),
+        watches=watch.lower() != "off",
         variables=environ,
     )

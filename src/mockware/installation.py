@@ -1,70 +1,200 @@
-"""What wrapping an app comes to: nothing, or a snapshot of the rules.
+"""What wrapping an app comes to: nothing, or a snapshot of the rules, and another when the rules change.
 
 Law: the environment is read here, once, when an app is wrapped; the line that says what came of it is
-logged here. While off, neither the rules nor what validates them is imported.
+logged here. While off, neither the rules nor what validates them is imported. What is on reads its files
+again when they change: a snapshot is compiled aside and handed over whole, or else the problems are logged,
+once, and the last good snapshot stays. The store and the courier are the same for all of them, so that
+counts, tasks and webhooks go on as they would after a restart.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
+from weakref import WeakMethod
 
-from .environment import read_environment
+from .environment import Environment, read_environment
 from .exceptions import ConfigError, Problem, quoted
 from .logs import logger
 
 if TYPE_CHECKING:
     from .config import Configuration, RulesArgument
+    from .courier import Courier
     from .engine import Snapshot
     from .questions import Store
+    from .watching import Files
+
+# What takes over a snapshot. `asleep`: nobody looks after the files yet, and `wake` is to be called first.
+Adopt = Callable[["Snapshot", bool], None]
 
 
-def snapshot_for(
+def installed(
     rules: RulesArgument = None,
     *,
     enabled: bool | None = None,
     store: Store | str | None = None,
     environ: Mapping[str, str] | None = None,
     clock: Callable[[], float] | None = None,
-) -> Snapshot | None:
-    """The rules to answer by, or None while mockware is off. Raises ConfigError for a bad configuration."""
+) -> Installation | None:
+    """What has the rules to answer by, or None while off. Raises ConfigError for a bad configuration."""
     environment = read_environment(environ, enabled=enabled)
     if not environment.enabled:
         level = logging.ERROR if environment.refused else logging.INFO
         logger.log(level, "mockware is off: %s", environment.why)
         return None
-    import time
-
-    from .config import load
-    from .engine import Snapshot
-
     problems: list[Problem] = []
-    configuration, opened = None, None
+    opened, installation = None, None
     try:
         opened = _opened(environment.store, store)
     except ConfigError as error:
         problems += error.problems
     try:
-        configuration = load(environment, rules)
+        installation = Installation(environment, rules, opened, clock or time.time)
     except ConfigError as error:
         problems[:0] = error.problems
-    if problems or configuration is None:
+    if problems or installation is None:
         raise ConfigError(problems)
-    snapshot = Snapshot(configuration, store=opened, clock=clock or time.time)
-    if configuration.sends_webhooks and configuration.webhook_hosts:
+    # At WARNING, so that a service whose logging nobody set up shows that its answers may be mocks.
+    logger.warning("mockware is ON (%s): %s", environment.why, installation)
+    return installation
+
+
+class Installation:
+    """Where the rules of one middleware are from, and the snapshot that they come to at present.
+
+    The first snapshot is there at once; `adopt` is given it, and each that follows. Raises ConfigError.
+    """
+
+    snapshot: Snapshot
+
+    def __init__(
+        self,
+        environment: Environment,
+        rules: RulesArgument,
+        store: Store | None,
+        clock: Callable[[], float],
+    ) -> None:
+        from .watching import Files
+
+        self._environment = environment
+        self._rules = rules if rules is None or isinstance(rules, (str, os.PathLike)) else list(rules)
+        self._named_store = store
+        self._clock = clock
+        # Whoever changes it later, as a daemon may, means other files.
+        self._folder = _working_directory()
+        self._adopter: WeakMethod[Adopt] | None = None
+        self._courier: Courier | None = None
+        self._refused = False
+        self._lock = Lock()
+        self._files = Files()
+        self._configuration, self.snapshot = self._compiled(self._files, store)
+        self._asleep = bool(self._files)
+
+    def __str__(self) -> str:
+        keyed = bool(self._environment.key)
+        return describe(self._configuration, keyed=keyed, store=self._named_store)
+
+    def adopted_by(self, adopt: Adopt) -> None:
+        """Has a bound method take over the present snapshot, and each new one for as long as it lives."""
+        self._adopter = WeakMethod(adopt)
+        self._publish()
+
+    def wake(self) -> None:
+        """Looks after the files from now on, beginning with what has changed since they were read."""
+        from .watching import watch
+
+        with self._lock:
+            if not self._asleep:
+                return
+            self._asleep = False
+            try:
+                self._look(lambda _: None)
+            finally:
+                self._publish()
+        watch(self)
+
+    def look(self, pause: Callable[[float], object]) -> None:
+        """Reads the rules again if a file has changed. `pause` waits so many seconds."""
+        with self._lock:
+            self._look(pause)
+
+    def fall_asleep(self) -> None:
+        """As after the start: in a child of a fork, there is no thread that would look."""
+        self._lock = Lock()
+        self._asleep = True
+        self._publish()
+
+    def _look(self, pause: Callable[[float], object]) -> None:
+        from .watching import Files
+
+        if not self._files.changed():
+            return
+        self._files.settle(pause)
+        if not (paths := self._files.changed()):
+            return
+        changed = ", ".join(map(str, paths))
+        files = Files()
+        try:
+            self._configuration, self.snapshot = self._compiled(files, self.snapshot.store)
+        except (ConfigError, OSError) as error:  # a file may go between the look at it and the reading
+            self._refused = True
+            logger.error(
+                "%s changed; the rules stay as they were, since there are problems:\n%s", changed, error
+            )
+            return
+        except Exception:  # noqa: BLE001 - whatever it is, there are rules to go on with
+            self._refused = True
+            logger.exception("%s changed; the rules stay as they were, since reading them failed", changed)
+            return
+        finally:
+            self._files = files  # last: a child that is forked before reads them once more
+        good = "and is good again" if self._refused else "and the rules with it"
+        self._refused = False
+        self._publish()
+        logger.warning("%s changed, %s: %s", changed, good, self)
+
+    def _publish(self) -> None:
+        if self._adopter is not None and (adopt := self._adopter()) is not None:
+            adopt(self.snapshot, self._asleep)
+
+    def _compiled(self, files: Files, store: Store | None) -> tuple[Configuration, Snapshot]:
+        from .config import load
+        from .engine import Snapshot
+
+        opening = files.opening if self._environment.watches else None
+        configuration = load(self._environment, self._rules, folder=self._folder, opening=opening)
+        snapshot = Snapshot(configuration, store=store, clock=self._clock)
+        hosts = configuration.webhook_hosts if configuration.sends_webhooks else ()
+        if hosts or self._courier is not None:
+            self._employ(snapshot, hosts)
+        return configuration, snapshot
+
+    def _employ(self, snapshot: Snapshot, entries: tuple[str, ...]) -> None:
+        """Has the one courier send what this snapshot composes; nothing any more without hosts."""
         from .addresses import Hosts
         from .courier import Courier
 
-        hosts = Hosts(configuration.webhook_hosts)
-        snapshot.employ(Courier(snapshot.store, snapshot.compose, hosts, clock=clock or time.time))
-    # At WARNING, so that a service whose logging nobody set up shows that its answers may be mocks.
-    logger.warning(
-        "mockware is ON (%s): %s",
-        environment.why,
-        describe(configuration, keyed=bool(environment.key), store=opened),
-    )
-    return snapshot
+        hosts = Hosts(entries)
+        if self._courier is None:
+            self._courier = Courier(snapshot.store, snapshot.compose, hosts, clock=self._clock)
+        else:
+            self._courier.obey(snapshot.compose, hosts)
+        if entries:
+            snapshot.employ(self._courier)
+        else:
+            self._courier.close()
+
+
+def _working_directory() -> Path | None:
+    try:
+        return Path.cwd()
+    except OSError:  # it is gone, and absolute paths are all that can be read
+        return None
 
 
 def _opened(named: str, given: Store | str | None) -> Store | None:

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from .bodies import buffer_input, drain_input
 from .decisions import BodyNeeded, Decision, Passthrough, Run, StoreNeeded
 from .faults import FaultyBody, break_off, flush_headers, sends_nothing
-from .installation import snapshot_for
+from .installation import Installation, installed
 from .interfaces import check_interface
 from .logs import log_mock, log_patch, logger
 from .messages import HOP_BY_HOP, Request, Response
@@ -44,24 +44,16 @@ class WSGIMockMiddleware:
 
     __slots__ = (
         "__weakref__",
-        "_asked_at_once",
         "_background",
-        "_decodes",
-        "_find",
-        "_heeds_baggage",
-        "_snapshot",
-        "_trigger_keys",
+        "_generation",
+        "_installation",
         "app",
     )
 
     app: WSGIApplication
-    _asked_at_once: Mapping[str, Response]
     _background: Background | None
-    _decodes: bool
-    _find: Callable[[str], Sequence[Candidate] | None]
-    _heeds_baggage: bool
-    _snapshot: Snapshot
-    _trigger_keys: tuple[str, str, str] | None
+    _generation: _Generation
+    _installation: Installation
 
     def __new__(
         cls,
@@ -73,58 +65,63 @@ class WSGIMockMiddleware:
         environ: Mapping[str, str] | None = None,
         clock: Callable[[], float] | None = None,
     ) -> Any:
-        snapshot = snapshot_for(rules, enabled=enabled, store=store, environ=environ, clock=clock)
-        if snapshot is None:
+        installation = installed(rules, enabled=enabled, store=store, environ=environ, clock=clock)
+        if installation is None:
             return app
         check_interface(app, "WSGI")
         self = super().__new__(cls)
         self.app = app
-        self._snapshot = snapshot
         self._background = None
-        if snapshot.runs_app:
+        self._installation = installation
+        installation.adopted_by(self._adopt)
+        return self
+
+    def _adopt(self, snapshot: Snapshot, asleep: bool) -> None:
+        if snapshot.runs_app and self._background is None:
             from .wsgi_background import Background
 
             self._background = Background()
-        self._find = snapshot.find
-        self._decodes = not snapshot.only_ascii
-        self._asked_at_once = snapshot.at_once
-        fields = snapshot.triggers.fields if snapshot.triggers else None
-        self._trigger_keys = fields and (
-            _environ_key(fields.status),
-            _environ_key(fields.name),
-            _environ_key(fields.delay),
-        )
-        self._heeds_baggage = "baggage" in snapshot.watched
-        return self
+        self._generation = _Generation(snapshot, asleep=asleep)
+
+    @property
+    def _snapshot(self) -> Snapshot:
+        return self._generation.snapshot
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        generation = self._generation  # read once: the next request may have another
         try:
             path = environ["PATH_INFO"] or "/"
         except KeyError:
             path = "/"
-        if self._decodes and not path.isascii():
+        if generation.decodes and not path.isascii():
             path = _decoded(path)
-        candidates = self._find(path)
-        if self._trigger_keys is not None:
+        candidates = generation.find(path)
+        if generation.trigger_keys is not None:
             # Written out: a loop would take twice as long.
-            status, name, delay = self._trigger_keys
-            if name in environ or delay in environ or (self._heeds_baggage and "HTTP_BAGGAGE" in environ):
-                return self._consider(environ, start_response, path, candidates)
+            status, name, delay = generation.trigger_keys
+            if (
+                name in environ
+                or delay in environ
+                or (generation.heeds_baggage and "HTTP_BAGGAGE" in environ)
+            ):
+                return self._consider(environ, start_response, generation, path, candidates)
             if status in environ:
                 # The usual trigger names a status and nothing else, and its reply is ready.
-                response = self._asked_at_once.get(environ[status]) if candidates is None else None
+                response = generation.asked_at_once.get(environ[status]) if candidates is None else None
                 if response is None:
-                    return self._consider(environ, start_response, path, candidates)
+                    return self._consider(environ, start_response, generation, path, candidates)
                 if environ.get("CONTENT_LENGTH") or environ.get("wsgi.input_terminated"):
                     drain_input(environ)
                 if environ.get("REQUEST_METHOD") == "HEAD":
                     response = response.head
-                return _reply(environ, start_response, path if self._decodes else _decoded(path), response)
+                return _reply(
+                    environ, start_response, path if generation.decodes else _decoded(path), response
+                )
         if candidates is None:
             return self.app(environ, start_response)
         response = candidates[0].at_once.get(environ.get("REQUEST_METHOD", "GET"))
         if response is None:
-            return self._consider(environ, start_response, path, candidates)
+            return self._consider(environ, start_response, generation, path, candidates)
         if environ.get("CONTENT_LENGTH") or environ.get("wsgi.input_terminated"):
             drain_input(environ)
         return _reply(environ, start_response, path, response)
@@ -138,21 +135,26 @@ class WSGIMockMiddleware:
         self,
         environ: WSGIEnvironment,
         start_response: StartResponse,
+        generation: _Generation,
         path: str,
         candidates: Sequence[Candidate] | None,
     ) -> Iterable[bytes]:
         """Decides with the whole request at hand."""
-        if not self._decodes:
+        if generation.asleep:
+            self._installation.wake()
+            return self(environ, start_response)
+        snapshot = generation.snapshot
+        if not generation.decodes:
             path = _decoded(path)
         request = _EnvironRequest(environ, path)
         outer = let_through_by(environ.get("wsgi.input"))
-        decision = self._snapshot.decide(request, candidates or (), outer=outer)
+        decision = snapshot.decide(request, candidates or (), outer=outer)
         if isinstance(decision, BodyNeeded):
             buffer_input(request, environ)
-            decision = self._snapshot.decide(request, candidates or (), resume=decision, outer=outer)
+            decision = snapshot.decide(request, candidates or (), resume=decision, outer=outer)
         decision = self._settled(decision)
         if isinstance(decision, Run):
-            decision = self._run(decision, environ, request)
+            decision = self._run(decision, environ, request, snapshot)
         if isinstance(decision, Response):
             # Once only: a second read waits for ever on a server whose input is the bare socket.
             drain_input(environ)
@@ -169,10 +171,10 @@ class WSGIMockMiddleware:
             if decision.patch is not None:
                 log_patch(decision.rule, request.method, path)
                 app = partial(patch_wsgi, decision.patch, app)
-        with let_through(environ.get("wsgi.input"), by=self._snapshot):
+        with let_through(environ.get("wsgi.input"), by=snapshot):
             return app(environ, start_response)
 
-    def _run(self, run: Run, environ: WSGIEnvironment, request: Request) -> Decision:
+    def _run(self, run: Run, environ: WSGIEnvironment, request: Request, snapshot: Snapshot) -> Decision:
         """Hands the request to the app behind its client's back, and says what the client gets."""
 
         def done(captured: Captured) -> None:
@@ -180,7 +182,7 @@ class WSGIMockMiddleware:
 
         if self._background is not None:
             body = request.body or b""
-            with let_through(environ.get("wsgi.input"), by=self._snapshot):
+            with let_through(environ.get("wsgi.input"), by=snapshot):
                 if self._background.start(self.app, environ, body, done, timeout_s=run.timeout_s):
                     return run.response
         return self._settled(run.refuse())
@@ -188,8 +190,42 @@ class WSGIMockMiddleware:
     def _settled(self, decision: Decision) -> Decision:
         """What is decided when the store has answered all that there is to ask."""
         while isinstance(decision, StoreNeeded):
+            # The store is the same in every generation.
             decision = decision.settle(decision.question.put_to(self._snapshot.store))
         return decision
+
+
+class _Generation:
+    """What one request is answered by: a snapshot, as an environ is compared with it.
+
+    While `asleep`, whatever path is asked for needs to be considered, which wakes it up.
+    """
+
+    __slots__ = ("asked_at_once", "asleep", "decodes", "find", "heeds_baggage", "snapshot", "trigger_keys")
+
+    find: Callable[[str], Sequence[Candidate] | None]
+    trigger_keys: tuple[str, str, str] | None
+    asked_at_once: Mapping[str, Response]
+
+    def __init__(self, snapshot: Snapshot, *, asleep: bool) -> None:
+        self.snapshot = snapshot
+        self.asleep = asleep
+        self.asked_at_once = snapshot.at_once
+        self.heeds_baggage = "baggage" in snapshot.watched
+        self.trigger_keys = None
+        if asleep:
+            self.find = lambda path: (snapshot.untouchable,)
+            self.decodes = False
+            return
+        self.find = snapshot.find
+        self.decodes = not snapshot.only_ascii
+        if snapshot.triggers is not None:
+            fields = snapshot.triggers.fields
+            self.trigger_keys = (
+                _environ_key(fields.status),
+                _environ_key(fields.name),
+                _environ_key(fields.delay),
+            )
 
 
 def _waited(decision: Passthrough, request: Request) -> Response | None:

@@ -24,8 +24,12 @@ def toml(matches: Iterable[str], extra: str = "") -> str:
 
 
 def wrapped(app: Callable[..., Any], text: str) -> Callable[..., Any]:
-    """`app` behind mockware with this rules file, all else at its defaults."""
+    """`app` behind mockware with this rules file, all else at its defaults.
+
+    The file is gone when it is served, and so is not watched: a thread that looks at it each second would
+    count among the instructions of whatever request goes on meanwhile.
+    """
     with TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):  # the line at the start
         path = Path(folder, "mocks.toml")
         path.write_text(text, "utf-8")
-        return mockware.wrap(app, rules=path, environ={"MOCKWARE": "on"})
+        return mockware.wrap(app, rules=path, environ={"MOCKWARE": "on", "MOCKWARE_WATCH": "off"})
