@@ -60,7 +60,7 @@ def installed(
     if problems or installation is None:
         raise ConfigError(problems)
     # At WARNING, so that a service whose logging nobody set up shows that its answers may be mocks.
-    logger.warning("mockware is ON (%s): %s", environment.why, installation)
+    logger.warning("mockware is ON (%s): %s", environment.why, str(installation))
     return installation
 
 
@@ -156,7 +156,7 @@ class Installation:
         good = "and is good again" if self._refused else "and the rules with it"
         self._refused = False
         self._publish()
-        logger.warning("%s changed, %s: %s", changed, good, self)
+        logger.warning("%s changed, %s: %s", changed, good, str(self))
 
     def _publish(self) -> None:
         if self._adopter is not None and (adopt := self._adopter()) is not None:
