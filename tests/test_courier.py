@@ -154,6 +154,25 @@ def test_a_webhook_is_sent_when_it_is_due_and_not_before(make: Make, clock: Cloc
             courier.schedule(())
 
 
+def test_what_waits_is_sent_by_the_orders_of_the_time_when_it_is_due(
+    make: Make, clock: Clock, lines: Lines
+) -> None:
+    with Receiver() as old, Receiver() as new:
+        courier = make(to(old.url))
+        courier.schedule([due(clock.now + 5, "first"), due(clock.now + 10, "second")])
+        courier.obey(to(new.url), Hosts(["127.0.0.1"]))
+        clock.now += 5
+        courier.schedule(())
+        assert new.next().fields["webhook-id"] == "first"
+        assert "delivered" in lines.next_text()
+        courier.obey(to(new.url), Hosts(()))
+        clock.now += 5
+        courier.schedule(())
+        assert "failed" in lines.next_text()
+        assert new.nothing_more()
+        assert old.connections == 0
+
+
 def test_a_failure_is_tried_again_with_pauses_that_double_and_then_given_up(
     make: Make, clock: Clock, lines: Lines
 ) -> None:

@@ -22,6 +22,7 @@ HARMFUL = {
     "MOCKWARE_FILE": "/nowhere/missing.toml",
     "MOCKWARE_RULES": "nonsense",
     "MOCKWARE_STORE": "redis://nowhere/0",
+    "MOCKWARE_WATCH": "nonsense",
     "MOCKWARE_CONTROL": "/__mockware__",
 }
 
@@ -224,7 +225,7 @@ def test_every_problem_of_the_environment_comes_in_one_error() -> None:
     with pytest.raises(ConfigError) as refused:
         read_environment({**HARMFUL, "MOCKWARE": "on,payments"})
     sources = [problem.source for problem in refused.value.problems]
-    assert sources == ["MOCKWARE", "MOCKWARE_CONTROL"]  # the control page without a key
+    assert sources == ["MOCKWARE", "MOCKWARE_CONTROL", "MOCKWARE_WATCH"]  # the control page without a key
 
 
 @pytest.mark.parametrize("prefix", ["/__mockware__", "/__mockware__/", " /a/b-c ", "/~x/.y"])
