@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .changes import DEFAULT_FOR_S, MAX_FOR_S, MAX_NAME_CHARS, MAX_USES, MAX_WORDS_CHARS
+from .changes import DEFAULT_FOR_S, MAX_FOR_S, MAX_USES, MAX_WORDS_CHARS
 from .journal import MAX_ENTRIES
 
 _TEXT: dict[str, Any] = {"type": "string"}
@@ -133,7 +133,11 @@ _SCHEMAS: dict[str, Any] = {
     "Switch": _table({"on": _YES_OR_NO, **_CHANGE_KEYS}, "on", "by", "why", closed=True),
     "NewRule": _table({"rule": _RULE_DOCUMENT, **_CHANGE_KEYS}, "rule", "by", "why", closed=True),
     "Reason": _table({key: _CHANGE_KEYS[key] for key in ("by", "why")}, "by", "why", closed=True),
-    "Draft": _table({"rule": _RULE_DOCUMENT}, "rule", closed=True),
+    "Draft": _table(
+        {"rule": {"type": "object", "description": "A rule as in a rules file, right or wrong."}},
+        "rule",
+        closed=True,
+    ),
     "Verdict": _whole_table(valid=_YES_OR_NO, problems=_list(_ref("Finding"))),
     "Question": _table(
         {
@@ -213,7 +217,7 @@ _NAME = {
     "name": "name",
     "in": "path",
     "required": True,
-    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_NAME_CHARS},
+    "schema": {"type": "string", "minLength": 1},
 }
 _ERRORS = {
     "400": "What was sent is not JSON, or a parameter is wrong.",

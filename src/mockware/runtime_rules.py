@@ -72,9 +72,12 @@ class RuntimeRules:
             mark = secrets.token_bytes(16)
             try:
                 self.store.write([*records, Record(self._shelf, mark, _MARK_TTL_S)])
-            except Exception:
+            except StoreError:
                 self.away = True
                 raise
+            except Exception as error:  # a store that somebody brought; its text may name secrets
+                self.away = True
+                raise StoreError(f"{self.store.name}: {type(error).__name__}") from error
             # What others have changed meanwhile is read at the next look, since this is not its mark.
         present = {name: change for name, change in self._changes.items() if name not in removed}
         self._take({**present, **{change.name: change for change in changes}})
@@ -87,9 +90,10 @@ class RuntimeRules:
         if self.store is not None:
             try:
                 self._read(self.store, used)
-            except StoreError as error:
+            except Exception as error:  # noqa: BLE001 - a store that somebody brought
                 if not self.away:
-                    logger.warning("changes of rules at run time stay as they are: %.512s", error)
+                    reason = str(error) if isinstance(error, StoreError) else type(error).__name__
+                    logger.warning("changes of rules at run time stay as they are: %.512s", reason)
                 self.away = True
             else:
                 if self.away:
