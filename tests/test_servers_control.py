@@ -23,6 +23,7 @@ BY = {"by": "ada", "why": "demo"}
 
 UVICORN_2 = Way((*UVICORN[:-1], "--workers=2", UVICORN[-1]), CONTROL)
 GUNICORN_4 = Way((*GUNICORN[:-1], "--workers=4", GUNICORN[-1]), CONTROL)
+PRELOADED_2 = Way((*GUNICORN[:-1], "--preload", "--workers=2", GUNICORN[-1]), CONTROL)
 
 
 class Line:
@@ -112,7 +113,11 @@ def switch_everywhere(server: Served, workers: int) -> None:
                 assert time.monotonic() < deadline, "a worker keeps a change that was taken back"
 
 
-@pytest.mark.parametrize(("way", "workers"), [(UVICORN_2, 2), (GUNICORN_4, 4)], ids=["uvicorn", "gunicorn"])
+@pytest.mark.parametrize(
+    ("way", "workers"),
+    [(UVICORN_2, 2), (GUNICORN_4, 4), (PRELOADED_2, 2)],
+    ids=["uvicorn", "gunicorn", "gunicorn, preloaded"],
+)
 def test_a_switch_on_one_worker_holds_on_all_that_share_a_sqlite_file(
     way: Way, workers: int, tmp_path: Path
 ) -> None:

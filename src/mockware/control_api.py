@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from http import HTTPStatus
 from importlib.metadata import version
 from os import getpid
 from typing import Any, Protocol
@@ -672,7 +671,7 @@ def _text(
         *named,
         *headers,
     ]
-    return Response(status, HTTPStatus(status).phrase, fields, body, rule="")
+    return Response(status, status_for(status).phrase, fields, body, rule="")
 
 
 def _json(found: Any, *, status: int = 200, headers: Sequence[tuple[str, str]] = ()) -> Response:
@@ -689,7 +688,7 @@ def _problem(
     """Problem details (RFC 9457)."""
     found: dict[str, Any] = {
         "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
+        "title": status_for(status).phrase,
         "status": status,
         "detail": detail,
     }
@@ -700,7 +699,7 @@ def _problem(
 
 def _refusal(refused: RefusedError) -> Response:
     headers = []
-    if refused.status == HTTPStatus.UNAUTHORIZED:
+    if refused.status == 401:
         headers.append(("WWW-Authenticate", "Bearer"))  # RFC 9110 section 15.5.2: "MUST"
     if refused.retry_after_s:
         headers.append(("Retry-After", str(int(refused.retry_after_s) + 1)))
