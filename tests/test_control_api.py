@@ -613,3 +613,17 @@ def test_both_interfaces_give_the_same_answers() -> None:
         one, other = (side.ask(method, place, sent, query=query) for side in (asgi, wsgi))
         # The journal's headers are those of each side's own server.
         assert (one.status, one.fields, one.body) == (other.status, other.fields, other.body), place
+
+
+@pytest.mark.parametrize("matches", [["/a"], ["/a", "/b/{id}"]], ids=["exact", "templates"])
+def test_no_rule_stands_in_the_place_of_the_control_api(matches: list[str]) -> None:
+    for interface in ("ASGI", "WSGI"):
+        control = Control(
+            interface, [Rule(match, status=500) for match in (*matches, "/_m/api/rules", "/_m")]
+        )
+        assert control.told("GET", "/rules")["scope"] == "process"
+        assert control.send(Sent("GET", "/_m")).status == 404
+        assert control.status("/_mx") == 200
+        assert control.ask("GET", "/rules/%C3%BC").status == 404
+        # A trigger is no way around it either.
+        assert control.status("/_m/api/rules", x_mock_status="202", x_mock_key=KEY) == 401
