@@ -199,6 +199,8 @@ def test_a_task_is_run_by_the_upstream_in_the_background(upstream: Upstream, tmp
         (["http://a", "--timeout=5"], 2, "--timeout '5': a duration is a number and a unit"),
         (["http://a", "--timeout=0s"], 2, "nothing answers in no time"),
         (["http://a", "--host-header=a b"], 2, "expected keep, upstream, or a host and port"),
+        (["http://a", "--host-header=upstrem"], 2, "did you mean upstream?"),
+        (["http://a", "--host-header=bad{host"], 2, "expected keep, upstream, or a host and port"),
         (["http://a", "--upstream-ca=none.pem"], 1, "--upstream-ca 'none.pem': No such file or directory"),
         (["http://a", "--rules=none.toml"], 1, "none.toml"),
         (["http://a", "--factory"], 2, "--factory"),
@@ -232,6 +234,18 @@ def test_without_the_client_library_the_line_that_installs_it_is_named(tmp_path:
     )
     assert done.returncode == 1
     assert done.stderr.endswith("install it with: pip install 'mockware[proxy]'\n")
+
+
+def test_the_help_needs_no_client_library(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['aiohttp'] = None; from mockware.cli import main; "
+        "sys.exit(main(['proxy', '--help']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environ(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0
+    assert "UPSTREAM is a URL" in done.stdout
 
 
 def test_the_help_is_enough(tmp_path: Path) -> None:

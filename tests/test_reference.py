@@ -94,3 +94,13 @@ def test_a_long_or_binary_body_is_not_shown_whole() -> None:
     assert long.endswith("x\n(and so on, 100000 bytes in all)")
     binary = raw_text(build_reply(200, rule="r", content=Content(b"\x89PNG\xff", "image/png")))
     assert binary.endswith("\n\n(5 bytes that are not UTF-8)")
+
+
+def test_a_teapot_is_found_by_the_name_that_everybody_uses() -> None:
+    for name in ("teapot", "I'm a teapot", "418"):
+        assert find_status(name) == 418
+
+
+def test_several_statuses_are_asked_for_one_at_a_time() -> None:
+    with pytest.raises(ValueError, match="one status at a time"):
+        find_status("202 404")

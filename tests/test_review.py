@@ -305,3 +305,18 @@ def test_a_webhook_is_warned_about_where_nobody_could_take_it_over_or_its_host_i
     listed = configuration._replace(webhook_hosts=("hooks.test",))
     (message,) = [problem.message for problem in review(listed, NOW, store="sqlite:mocks.db")]
     assert message.startswith("never sent: the host 'elsewhere.test'")
+
+
+@pytest.mark.parametrize(
+    ("match", "message"),
+    [
+        ("PSOT /a", "`PSOT` is no usual method; did you mean `POST`?"),
+        ("get /a", "`get` is no usual method; did you mean `GET`?"),
+    ],
+)
+def test_a_method_that_is_probably_misspelt_is_warned_about(match: str, message: str) -> None:
+    assert warned(Rule(match)) == [message]
+
+
+def test_methods_of_ones_own_are_not_warned_about() -> None:
+    assert warned(Rule("FROBNICATE,QUERY,PROPFIND /a")) == []

@@ -427,7 +427,7 @@ def test_an_address_that_cannot_be_listened_on_is_told_in_one_line(folder: Path)
     )
     done = run("run", "main:app", "--host", "192.0.2.1", "--no-log", cwd=folder)
     assert done.returncode == 1
-    said = "error: the server does not start at 192.0.2.1:8000: Cannot assign requested address"
+    said = "error: the server does not start at 192.0.2.1:8000: this machine has no such address"
     assert done.stderr.startswith(said)
     assert len(done.stderr.splitlines()) == 1
     done = run("run", "main:app", "--port", "70000", "--no-log", cwd=folder)

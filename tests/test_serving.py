@@ -80,6 +80,8 @@ def test_the_reference_is_there_while_mocks_are_off(tmp_path: Path) -> None:
         (["main:app"], 2, "unexpected extra argument"),
         (["--rules=none.toml"], 1, "none.toml"),
         (["--factory"], 2, "--factory"),
+        (["--host=203.0.113.1"], 1, "at 203.0.113.1:8000: this machine has no such address"),
+        (["--uds=none/x.sock"], 1, "the server does not start at none/x.sock: No such file or directory"),
     ],
 )
 def test_what_cannot_be_is_refused_at_once(
@@ -89,6 +91,14 @@ def test_what_cannot_be_is_refused_at_once(
     assert (done.returncode, done.stdout) == (code, "")
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_environment_that_is_wrong_is_told_before_anything_listens(tmp_path: Path) -> None:
+    for name, value in (("MOCKWARE_STORE", "rdis://x"), ("MOCKWARE", "nonsense")):
+        done = run("serve", cwd=tmp_path, env=environ(**{name: value}))
+        assert (done.returncode, done.stdout) == (1, "")
+        assert name in done.stderr
+        assert "Listening" not in done.stderr
 
 
 def test_a_broken_rules_file_is_told_with_every_problem(tmp_path: Path) -> None:

@@ -293,3 +293,12 @@ def test_no_text_gets_out_of_its_place(path: str, body: str, key: str) -> None:
             assert printable(text)
             if framework in PYTHON:
                 ast.parse(text.encode())  # bytes: a comment may name no other encoding
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [("golang", "go"), ("Node.js", "express"), ("spring", "spring-boot"), (".NET", "aspnet-core")],
+)
+def test_a_framework_is_known_by_what_people_call_it(said: str, meant: str) -> None:
+    with pytest.raises(ValueError, match=f"did you mean `{meant}`"):
+        status_snippet(202, said)

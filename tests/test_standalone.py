@@ -22,7 +22,7 @@ from websockets.sync.client import connect
 import mockware
 from mockware.reference import reference_for
 from mockware.reference_page import content_security_policy
-from mockware.snippets import FRAMEWORKS, status_snippet
+from mockware.snippets import FRAMEWORKS, status_files
 from mockware.standalone import standalone_app
 from mockware.statuses import CATALOGUE
 
@@ -316,8 +316,9 @@ def test_the_reference_of_a_status_for_programs_says_all_that_there_is(server: R
     assert known["response"]["body"] == CANONICAL.decode()
     assert ["Content-Length", "44"] in known["response"]["headers"]
     assert known["response"]["raw"].startswith("HTTP/1.1 202 Accepted\n")
-    assert {snippet["slug"]: snippet["code"] for snippet in known["snippets"]} == {
-        framework.slug: status_snippet(202, framework.slug) for framework in FRAMEWORKS.values()
+    assert {snippet["framework"]: snippet["files"] for snippet in known["snippets"]} == {
+        slug: [{"path": path, "text": text} for path, text in status_files(202, slug).items()]
+        for slug in FRAMEWORKS
     }
 
 

@@ -104,10 +104,10 @@ def _demo(arguments: Sequence[str], out: Terminal, err: Terminal) -> int:
     )
     port: int = parser.parse(arguments).port
     from . import demo
-    from .hosting import first_line
+    from .hosting import first_line, free_port
 
     try:
-        port = demo.free_port(port)
+        port = free_port(demo.HOST, port)
         demo.serve(port, partial(_invite, port))
     except ImportError as error:
         return _missing_server(error, err)
@@ -162,6 +162,8 @@ def _hosted(name: str, module: str) -> Callable[[Sequence[str], Terminal, Termin
             return PROBLEMS
         except click.Abort:
             return _INTERRUPTED
+        except ImportError as error:
+            return _missing_server(error, err)
         except RunError as refused:
             refused.tell(err)
             return PROBLEMS

@@ -13,7 +13,7 @@ from typing import Any
 
 from .arguments import DONE, PROBLEMS, Parser, add_import, import_modules
 from .exceptions import did_you_mean, quoted
-from .snippets import FRAMEWORKS, framework_named, rule_files, status_files
+from .snippets import FRAMEWORKS, as_values, framework_named, rule_files, status_files
 from .terminal import Terminal
 
 ALL = "all"
@@ -165,12 +165,4 @@ def _print_code(
 
 
 def _described(slug: str, files: _Files | None, refused: str | None) -> dict[str, Any]:
-    framework = FRAMEWORKS[slug]
-    described: dict[str, Any] = {
-        "framework": slug,
-        "title": framework.title,
-        "language": framework.language,
-    }
-    if files is None:
-        return {**described, "error": refused}
-    return {**described, "files": [{"path": path, "text": text} for path, text in files.items()]}
+    return as_values(slug, files) if files is not None else {**as_values(slug), "error": refused}

@@ -7,8 +7,6 @@ the same on every machine, so the environment has no say in its rules.
 from __future__ import annotations
 
 import logging
-import os
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -107,19 +105,6 @@ def serve(port: int, when_listening: Callable[[], None]) -> None:
     )
     load = partial(_load, when_listening, port)
     server.serve(target_loader=load, wrap_loader=False)
-
-
-def free_port(port: int = 0) -> int:
-    """`port`, or any port for 0, if nobody listens there at this moment. Raises OSError if somebody does.
-
-    Asked first, since granian would share a port with another granian, each getting half of the requests.
-    """
-    with socket.socket() as probe:
-        if os.name == "posix":  # elsewhere this would take the port from its owner
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((HOST, port))
-        free: int = probe.getsockname()[1]
-        return free
 
 
 def _load(when_listening: Callable[[], None], port: int) -> Callable[..., Any]:

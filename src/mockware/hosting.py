@@ -15,9 +15,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from copy import copy
 from dataclasses import replace
+from errno import EADDRINUSE, EADDRNOTAVAIL
 from pathlib import Path
 from typing import Any
 
@@ -101,9 +101,10 @@ def host(granian: Any, what: Served, *, rules: Sequence[str], **options: Any) ->
     for notice in found["notices"]:
         out.line(notice)
     os.environ[workers.VARIABLE] = found["served"]
-    place = f"{options['host']}:{options['port']}"
-    if options.get("uds") is None and _is_taken(options["host"], options["port"]):
-        raise RunError([f"the server does not start at {place}: something listens there already"])
+    on_socket = options.get("uds")
+    place = str(on_socket or f"{options['host']}:{options['port']}")
+    if not on_socket and (taken := _reason_against(options["host"], options["port"])):
+        raise RunError([f"the server does not start at {place}: {taken}"])
     # As a path, since granian takes a dotted name for a file in the working directory.
     served_at = f"{Path(workers.__file__).resolve()}:{workers.served.__name__}"
     try:
@@ -138,11 +139,32 @@ def _left_out(granian: Any) -> dict[str, Any]:
     }
 
 
-def _is_taken(address: str, port: int) -> bool:
-    """Whether somebody accepts connections there: granian would share the port with another granian."""
-    with suppress(OSError, OverflowError), socket.create_connection((address, port), timeout=1.0):
-        return True
-    return False
+def free_port(host: str, port: int = 0) -> int:
+    """`port`, or any port for 0, if nobody listens there at this moment. Raises OSError if somebody does.
+
+    Asked first, since granian would share a port with another granian, each getting half of the requests.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        if os.name == "posix":  # elsewhere this would take the port from its owner
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host, port))
+        free: int = probe.getsockname()[1]
+        return free
+
+
+def _reason_against(host: str, port: int) -> str:
+    """Why nothing can listen there, as far as it can be told before granian tries."""
+    try:
+        free_port(host, port)
+    except OSError as error:
+        if error.errno == EADDRINUSE:
+            return "something listens there already"
+        if error.errno == EADDRNOTAVAIL:
+            return "this machine has no such address"
+    except OverflowError:
+        return "a port is a number from 0 to 65535"
+    return ""
 
 
 def first_line(error: Exception) -> str:

@@ -274,6 +274,13 @@ def _working_directory() -> Path | None:
         return None
 
 
+def check_store(named: str) -> None:
+    """Raises ConfigError for what MOCKWARE_STORE cannot name; nothing is connected to."""
+    store = _opened(named, None)
+    if store is not None:
+        store.close()
+
+
 def _opened(named: str, given: Store | str | None) -> Store | None:
     """The store that the environment names, or else the one that the code gives; None for memory."""
     from .stores import open_store, with_fallback, without_secrets

@@ -6,23 +6,25 @@ answer is no reason not to start.
 
 from __future__ import annotations
 
+import re
+from difflib import get_close_matches
 from typing import Any
 from uuid import uuid4
 
 from . import hosting
 from .durations import parse_duration
 from .exceptions import quoted
-from .proxy import TIMEOUT_S
 from .served import ServedProxy
-from .upstream import Upstream, parse_upstream
+from .upstream import UPSTREAM_TIMEOUT_S, Upstream, parse_upstream
 
+_HOST_FIELD = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _LOCAL = ("127.0.0.1", "localhost", "[::1]", "::1", "0.0.0.0", "::", "[::]")  # noqa: S104 - compared only
 
 
 def command() -> Any:
     """Granian's command with its own options, but UPSTREAM in the place of its APP.
 
-    Raises ImportError where granian or the client library is not installed.
+    Raises ImportError where granian is not installed, and when it is called, without the client library.
     """
     import click
 
@@ -37,7 +39,7 @@ def command() -> Any:
         click.Option(
             ["--timeout"],
             metavar="DURATION",
-            default=f"{TIMEOUT_S:g}s",
+            default=f"{UPSTREAM_TIMEOUT_S:g}s",
             help="How long the upstream may be silent; then the answer is a 504.",
         ),
         click.Option(["--server-timing"], is_flag=True, help="Say in Server-Timing how long it took."),
@@ -85,6 +87,7 @@ def _serve(
     upstream_insecure: bool,
     **options: Any,
 ) -> None:
+    import aiohttp  # noqa: F401 - for whoever lacks it to be told now, and not by a worker
     import click
 
     try:
@@ -129,6 +132,10 @@ def _host_field(asked: str, upstream: Upstream) -> str | None:
         return None
     if asked == "upstream":
         return upstream.authority
-    if not (asked.isascii() and asked.isprintable()) or " " in asked or "/" in asked:
-        raise click.UsageError(f"--host-header {quoted(asked)}: expected keep, upstream, or a host and port")
+    # A host of one word is one of a container, unless it looks like a word of ours.
+    near = get_close_matches(asked.lower(), ("keep", "upstream"), n=1, cutoff=0.75)
+    if near or not _HOST_FIELD.fullmatch(asked):
+        hint = f"; did you mean {near[0]}?" if near else ""
+        expected = "expected keep, upstream, or a host and port"
+        raise click.UsageError(f"--host-header {quoted(asked)}: {expected}{hint}")
     return asked

@@ -19,6 +19,8 @@ from .triggers import RULE_NAME, TriggerFields
 MAX_SHOWN_CHARS = 2000
 
 _CODE = re.compile("[0-9]+")
+# What everybody calls it but the registry, which calls it unused.
+_BY_OTHER_NAMES = {"teapot": "418", "im-a-teapot": "418", "i-am-a-teapot": "418"}
 _MISTAKEN_FOR_DIGITS = str.maketrans("oil", "011")
 
 
@@ -43,6 +45,9 @@ def find_status(text: str) -> int:
     Raises ValueError, with the nearest right word, for what is neither.
     """
     word = re.sub(r"[\s_-]+", "-", text.strip().lower())
+    word = _BY_OTHER_NAMES.get(word.replace("'", ""), word)
+    if len(several := text.split()) > 1 and all(_CODE.fullmatch(each) for each in several):
+        raise ValueError(f"{quoted(text)}: one status at a time")
     if _CODE.fullmatch(word):
         if len(word) == 3 and "200" <= word <= "599":
             return int(word)

@@ -15,6 +15,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from difflib import get_close_matches
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -71,9 +72,26 @@ def review(configuration: Configuration, now: datetime, *, store: str = "memory:
             )
         if rule.chances is not None and rule.chances.share == 0:
             yield Problem(entry.source, "never answers: 1 is always, absent too", label, "probability", "0")
+        yield from _methods(entry, label)
         yield from _answers(entry, label)
         if isinstance(rule.task, TaskTable):
             yield from _tasks(entry, rule.task, label, configuration, in_memory=store in ("", "memory:"))
+
+
+# Of the methods that are registered, those that services have; QUERY is a draft's.
+_METHODS = (
+    *("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "QUERY"),
+    *("PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK", "REPORT", "SEARCH", "PURGE"),
+)
+
+
+def _methods(entry: Entry, label: str) -> Iterator[Problem]:
+    """Methods that nobody sends: RFC 9110 section 9.1 has them case-sensitive."""
+    for method in sorted(entry.rule.matched.methods or ()):
+        near = get_close_matches(method.upper(), _METHODS, n=1, cutoff=0.7)
+        if method not in _METHODS and near:
+            message = f"`{method}` is no usual method; did you mean `{near[0]}`?"
+            yield Problem(entry.source, message, label, "match", quoted(entry.rule.match))
 
 
 def _tasks(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
+from typing import Any
 
 from . import (
     aspnet_code,
@@ -74,11 +75,43 @@ _LEFT_OUT = {
 _MANNERS = ("template", "delay", "drip", "fault")
 
 
+# What people say who mean one of them.
+_BY_OTHER_NAMES = {
+    "golang": "go",
+    "net/http": "go",
+    "node": "express",
+    "nodejs": "express",
+    "javascript": "express",
+    "spring": "spring-boot",
+    "springboot": "spring-boot",
+    "java": "spring-boot",
+    "ruby": "rails",
+    "ruby-on-rails": "rails",
+    "aspnet": "aspnet-core",
+    "dotnet": "aspnet-core",
+    "net": "aspnet-core",
+    "csharp": "aspnet-core",
+    "starlette": "fastapi",
+    "python": "flask",
+}
+
+
 def framework_named(slug: str) -> Framework:
     """Raises ValueError, with the nearest right word, where there is none."""
     if slug not in FRAMEWORKS:
+        if other := _BY_OTHER_NAMES.get(slug.lower().replace(".", "").replace(" ", "-")):
+            raise ValueError(f"{quoted(slug)} is no framework here; did you mean `{other}`?")
         raise ValueError(f"{quoted(slug)} is no framework{did_you_mean(slug, FRAMEWORKS)}")
     return FRAMEWORKS[slug]
+
+
+def as_values(slug: str, files: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """A framework and its files, for programs that read JSON."""
+    framework = FRAMEWORKS[slug]
+    told: dict[str, Any] = {"framework": slug, "title": framework.title, "language": framework.language}
+    if files is not None:
+        told["files"] = [{"path": path, "text": text} for path, text in files.items()]
+    return told
 
 
 def status_files(code: int, framework: str) -> Mapping[str, str]:

@@ -21,7 +21,7 @@ from .origins import origin_of, prefix_of
 from .reference import Reference, find_status, raw_text, reference_for
 from .reference_page import Panel, content_security_policy, error_page, overview_page, status_page
 from .replies import JSON, Content, build_problem, problem_content
-from .snippets import FRAMEWORKS, status_snippet
+from .snippets import FRAMEWORKS, as_values, status_files, status_snippet
 from .statuses import CATALOGUE, Status, status_for
 from .triggers import RULE_NAME, draw, parse_choices
 
@@ -138,7 +138,9 @@ class StandaloneApp:
         try:
             status = draw(_parse(codes), self._chance())
         except ValueError as error:
-            return build_problem(400, f"{_STATUS}: {quoted(codes)}: {error}", rule=RULE_NAME)
+            # There is nothing behind it to pass a request through to.
+            reason = str(error).replace(" or `passthrough`", "")
+            return build_problem(400, f"{_STATUS}: {quoted(codes)}: {reason}", rule=RULE_NAME)
         return _problem(404, _NO_APP) if status is None else self._mock(status)
 
     def _mock(self, code: int) -> Response:
@@ -184,7 +186,7 @@ def _document(reference: Reference, curl: str, base: str) -> dict[str, Any]:
         },
         "curl": curl,
         "trigger": reference.curl,
-        "snippets": [panel._asdict() for panel in _panels(response.status)],
+        "snippets": [as_values(slug, status_files(response.status, slug)) for slug in FRAMEWORKS],
     }
 
 

@@ -13,6 +13,9 @@ from urllib.parse import urlsplit
 from .exceptions import did_you_mean, quoted
 
 SCHEMES = ("http", "https")
+# How long one may be silent while it is waited for: nginx's proxy_read_timeout, too.
+UPSTREAM_TIMEOUT_S = 60.0
+
 _PORTS = {"http": 80, "https": 443}
 _UNIX = "unix:"
 

@@ -90,8 +90,10 @@ def _look() -> dict[str, Any]:
         environment = read_environment()
         if environment.enabled:
             from .config import load
+            from .installation import check_store
 
             what = what.heeding(load(environment))
+            check_store(environment.store)
     except MockwareError as error:
         refused = _refusal(error)
         return {"reasons": refused.reasons, "raised": refused.raised}
