@@ -8,11 +8,13 @@ import asyncio
 import gc
 import json
 import logging
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -537,6 +539,7 @@ def generation(path: Path, number: int) -> None:
     )
     even = number % 2 == 0
     text = f"""
+never = ["/healthz"]
 [trigger]
 status_header = "{"X-Even" if even else "X-Odd"}"
 statuses = [{502 if even else 504}]
@@ -547,6 +550,7 @@ statuses = [{502 if even else 504}]
         ("/json", ""),
         ("/für" if even else "/fuer", ""),
         ("/late", 'delay = "1ms"\n'),
+        ("/named", f'name = "{"even" if even else "odd"}"\n'),
     ):
         text += f'[[rules]]\nmatch = "{match}"\n{condition}status = {status}\n{says}'
     other = path.with_suffix(".new")
@@ -648,6 +652,61 @@ def test_a_thousand_swaps_under_load_tear_no_answer_on_asgi(path: Path) -> None:
 
     asyncio.run(main())
     assert len(seen) > SWAPS / 10, "there was load while it was swapped"
+
+
+ANY_TRIGGER = [("X-Even", "502"), ("X-Odd", "504")]
+OF_THE_ADAPTERS = ("mockware/asgi.py", "mockware/wsgi.py")  # which alone read what is swapped
+
+
+@on_both
+@pytest.mark.parametrize(
+    "sent",
+    [
+        *(sent for sent in LOAD if sent.target != "/late"),
+        Sent("GET", "/healthz", headers=ANY_TRIGGER),
+        Sent("GET", "/f%C3%BCr"),
+        Sent("GET", "/elsewhere", headers=[("X-Mock-Name", "even")]),
+    ],
+    ids=lambda sent: f"{sent.target}-{len(sent.headers)}",
+)
+def test_a_swap_between_any_two_lines_of_a_request_tears_nothing(
+    interface: str, path: Path, sent: Sent
+) -> None:
+    generation(path, 0)
+    live = Live(interface, path)
+    live.status()
+    even = live.app._snapshot
+    generation(path, 1)
+    live.look()
+    odd = live.app._snapshot
+    ask: Callable[..., Answer] = over_asgi if interface == "ASGI" else over_wsgi
+    live.app._adopt(even, False)
+    of_even = ask(live.app, sent)
+    live.app._adopt(odd, False)
+    of_odd = ask(live.app, sent)
+    before, at, lines, seen = sys.gettrace(), 0, 1, set()
+    while at < lines:
+        lines = 0
+
+        def trace(frame: FrameType, event: str, _: object) -> Any:
+            nonlocal lines
+            if event == "line" and frame.f_code.co_filename.endswith(OF_THE_ADAPTERS):
+                if lines == at:  # noqa: B023 - it is called within this round alone
+                    live.app._adopt(odd, False)
+                lines += 1
+            return trace
+
+        live.app._adopt(even, False)
+        sys.settrace(trace)
+        try:
+            answer = ask(live.app, sent)
+        finally:
+            sys.settrace(before)
+        assert answer in (of_even, of_odd), f"swapped at line {at}"
+        seen.add(answer)
+        at += 1
+    assert at > 5
+    assert seen == {of_even, of_odd}
 
 
 @on_both
