@@ -44,6 +44,13 @@ def test_a_change_comes_back_from_its_bytes() -> None:
     assert Change.from_bytes(before.to_bytes()) == before
 
 
+@pytest.mark.parametrize(
+    ("at", "until"), [(0.0, float("nan")), (float("nan"), 1.0), (0.0, float("inf")), (5.0, 4.0), (0.0, 1e9)]
+)
+def test_a_change_that_would_not_end_in_time_is_none(at: float, until: float) -> None:
+    assert Change.from_bytes(change("a")._replace(at=at, until=until).to_bytes()) is None
+
+
 def test_a_switch_is_about_its_rule_alone() -> None:
     a, b = applied(change("a", on=False))
     assert (a.on, a.why_off, b) == (False, "switched off by ada: demo", DECLARED.entries[1])

@@ -10,6 +10,7 @@ from mockware.journal import (
     MAX_BODY_BYTES,
     MAX_BYTES,
     MAX_COMPARED,
+    MAX_COUNTED,
     MAX_ENTRIES,
     MAX_HEADERS,
     MAX_MISSES,
@@ -146,3 +147,11 @@ def test_near_misses_are_bounded_in_number_and_so_is_what_is_compared() -> None:
     for _ in range(MAX_MISSES):
         kept.note(Request("GET", "/a"), PASSTHROUGH, rules)
     assert len(kept.misses()) == MAX_MISSES
+
+
+def test_as_many_rules_are_counted_as_there_is_room_for() -> None:
+    kept = journal()
+    for i in range(MAX_COUNTED + 1):
+        kept.note(Request("GET", "/a"), Response(200, "OK", (), b"", rule=f"r{i}"), ())
+    assert kept.hits("r0") == (0, None)
+    assert (kept.hits("r1"), kept.hits(f"r{MAX_COUNTED}")) == ((1, 5.0), (1, 5.0))

@@ -62,7 +62,8 @@ class Change(NamedTuple):
         number, none = (int, float), type(None)
         kinds: tuple[Any, ...] = (str, str, bool, str, str, number, number, (int, none), (dict, none))
         fits = all(isinstance(value, kind) for value, kind in zip(change, kinds, strict=True))
-        return change if fits else None
+        # Whatever was written there, it ends: NaN is neither before nor after anything.
+        return change if fits and change.at <= change.until <= change.at + MAX_FOR_S else None
 
 
 class Terms(NamedTuple):

@@ -342,7 +342,7 @@ class ControlAPI:
     def _post(self, request: Request) -> Response:
         given, terms = self._terms(request, "rule")
         rule = self._valid(given.get("rule"))
-        return self._place(rule.name or rule.match, given["rule"], rule, terms)
+        return self._place(request, rule.name or rule.match, given["rule"], rule, terms)
 
     def _put(self, request: Request, name: str) -> Response:
         given, terms = self._terms(request, "rule")
@@ -356,9 +356,9 @@ class ControlAPI:
             elif declared.setdefault("name", name) != name:
                 hint = f"this is another name than that of the path, {quoted(name)}"
                 raise ConfigError([Problem("rule", hint, key="name", value=quoted(declared["name"]))])
-        return self._place(name, declared, self._valid(declared), terms)
+        return self._place(request, name, declared, self._valid(declared), terms)
 
-    def _place(self, name: str, declared: Any, rule: Rule, terms: Terms) -> Response:
+    def _place(self, request: Request, name: str, declared: Any, rule: Rule, terms: Terms) -> Response:
         if len(name) > MAX_NAME_CHARS:
             raise ConfigError(
                 [Problem("rule", f"a name has at most {MAX_NAME_CHARS} characters", key="name")]
@@ -372,7 +372,7 @@ class ControlAPI:
             "rule %.128a %s at run time by %.200a until %s: %.200a",
             *(name, "added" if is_new else "replaced", change.by, moment(change.until), change.why),
         )
-        place = f"{self._prefix}/api/rules/{quote(name, safe='')}"
+        place = f"{request.mount}{self._prefix}/api/rules/{quote(name, safe='')}"
         return self._alone(self._entry(name), status=201 if is_new else 200, headers=[("Location", place)])
 
     def _switch(self, request: Request, name: str) -> Response:

@@ -22,6 +22,9 @@ MAX_ENTRIES = 500
 MAX_MISSES = 200
 # All entries together: a hundredth of what a worker of the smallest container (256 MB) has.
 MAX_BYTES = 2 * 1024 * 1024
+# Rules whose hits are counted: twice as many as the largest files have. The first that was hit goes first,
+# mostly one that was there at run time and is gone.
+MAX_COUNTED = 20_000
 MAX_HEADERS = 30
 MAX_VALUE_CHARS = 200
 MAX_PATH_CHARS = 512
@@ -141,6 +144,8 @@ class Journal:
                 _, gone = self._entries.popleft()
                 self._bytes -= gone
             count, _ = self._hits.get(rule, (0, now))
+            if not count and len(self._hits) >= MAX_COUNTED:
+                del self._hits[next(iter(self._hits))]
             self._hits[rule] = count + 1, now
 
     def _note_misses(self, request: Request, candidates: Sequence[Compared]) -> None:
