@@ -94,7 +94,7 @@ class Control:
 
 @pytest.fixture(autouse=True)
 def no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mockware.watching.watch", lambda watcher: None)
+    monkeypatch.setattr("mockware.lookout.watch", lambda watcher: None)
 
 
 @pytest.fixture(params=["ASGI", "WSGI"])

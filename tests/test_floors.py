@@ -76,7 +76,7 @@ FLOORS = {
     "templated": 3,
     "triggers": 2,
     "waiting": 2,
-    "watching": 2,
+    "lookout": 2,
     "wsgi_background": 2,
     # all of it together
     "answers": 4,
@@ -276,7 +276,7 @@ HOLDS_OR_WAITS = {
     "posting",
     "redis_store",
     "sqlite_store",
-    "watching",
+    "lookout",
     "wsgi_background",
 }
 

@@ -76,7 +76,7 @@ on_both = pytest.mark.parametrize("interface", ["ASGI", "WSGI"])
 def no_thread(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Those who would be looked for by the thread."""
     watching: list[Any] = []
-    monkeypatch.setattr("mockware.watching.watch", watching.append)
+    monkeypatch.setattr("mockware.lookout.watch", watching.append)
     return watching
 
 
@@ -509,7 +509,7 @@ def test_a_child_of_a_fork_begins_anew_with_its_first_request(
 ) -> None:
     live = Live(interface, path)
     live.status()
-    live.app._installation.fall_asleep()  # as `watching` has it do in a child
+    live.app._installation.fall_asleep()  # as `lookout` has it do in a child
     write(path, 410)
     assert live.status() == 410
     assert no_thread == [live.app._installation] * 2

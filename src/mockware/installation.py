@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from .courier import Courier
     from .engine import Snapshot
     from .journal import Journal
+    from .lookout import Files
     from .questions import Store
     from .runtime_rules import RuntimeRules
-    from .watching import Files
 
 # What takes over a snapshot. `asleep`: nobody looks after the files yet, and `wake` is to be called first.
 Adopt = Callable[["Snapshot", bool], None]
@@ -88,7 +88,7 @@ class Installation:
         store: Store | None,
         clock: Callable[[], float],
     ) -> None:
-        from .watching import Files
+        from .lookout import Files
 
         self.environment = environment
         self._rules = rules if rules is None or isinstance(rules, (str, os.PathLike)) else list(rules)
@@ -140,7 +140,7 @@ class Installation:
 
     def wake(self) -> None:
         """Looks after the files from now on, beginning with what has changed since they were read."""
-        from .watching import watch
+        from .lookout import watch
 
         with self._lock:
             if not self._asleep:
@@ -178,7 +178,7 @@ class Installation:
         self._publish()
 
     def _look_at_files(self, pause: Callable[[float], object]) -> None:
-        from .watching import Files
+        from .lookout import Files
 
         if not self._files.changed():
             return

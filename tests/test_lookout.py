@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mockware import watching
-from mockware.watching import DOUBTFUL_LOOKS, LOOK_S, MAX_SETTLING, Files, watch
+from mockware import lookout
+from mockware.lookout import DOUBTFUL_LOOKS, LOOK_S, MAX_SETTLING, Files, watch
 
 PATIENCE_S = 30.0  # a failure bound
 
@@ -59,8 +59,8 @@ def test_a_write_is_a_change_of_that_file_alone(path: Path, tmp_path: Path, look
 def test_a_write_within_one_tick_of_the_clock_is_found_by_the_content(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    state = watching._state_of(path)
-    monkeypatch.setattr(watching, "_state_of", lambda path: state)
+    state = lookout._state_of(path)
+    monkeypatch.setattr(lookout, "_state_of", lambda path: state)
     files = opened(path)
     path.write_text("new")
     assert files.changed() == [path]
@@ -72,7 +72,7 @@ def test_the_content_is_not_read_again_once_it_is_beyond_doubt(
     files = opened(path)
     for _ in range(DOUBTFUL_LOOKS):
         files.changed()
-    monkeypatch.setattr(watching, "_digest_of", None)
+    monkeypatch.setattr(lookout, "_digest_of", None)
     assert files.changed() == []
 
 
@@ -205,7 +205,7 @@ def test_one_that_fails_is_logged_and_holds_up_nobody(caplog: pytest.LogCaptureF
 
 
 def test_the_thread_ends_when_nobody_watches_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "_thread", watching._Looking())
+    monkeypatch.setattr(lookout, "_thread", lookout._Looking())
     looker = Looker()
     watch(looker)
     assert looker.looked.wait(PATIENCE_S)
@@ -225,7 +225,7 @@ def test_without_a_thread_to_be_had_it_is_said_and_nothing_fails(
     def none(self: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(watching, "_thread", watching._Looking())
+    monkeypatch.setattr(lookout, "_thread", lookout._Looking())
     monkeypatch.setattr(threading.Thread, "start", none)
     with caplog.at_level(logging.WARNING):
         watch(Looker())
@@ -237,7 +237,7 @@ def test_in_a_child_of_a_fork_everybody_sleeps_until_somebody_watches_again() ->
     looker = Looker()
     watch(looker)
     assert looker.looked.wait(PATIENCE_S)
-    with watching._thread._lock:  # which the child would wait for, were it the same
+    with lookout._thread._lock:  # which the child would wait for, were it the same
         child = os.fork()
         if child == 0:
             looker.looked.clear()
