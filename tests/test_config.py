@@ -767,7 +767,9 @@ def test_a_file_that_is_no_table_is_told_the_keys_of_one(form: str, text: str, t
     path = tmp_path / f"mocks.{form}"
     path.write_text(text)
     assert problems_of(path) == (
-        Problem(str(path), "expected a table with never, trigger, cors, webhooks, trust_forwarded, rules"),
+        Problem(
+            str(path), "expected a table with never, trigger, cors, webhooks, journal, trust_forwarded, rules"
+        ),
     )
 
 
@@ -778,7 +780,10 @@ def test_a_file_that_is_no_table_is_told_the_keys_of_one(form: str, text: str, t
             {"rule": []},
             "rule",
             "[]",
-            "no such key; did you mean `rules`? Allowed: never, trigger, cors, webhooks, trust_forwarded",
+            (
+                "no such key; did you mean `rules`? Allowed: never, trigger, cors, webhooks, journal, "
+                "trust_forwarded, rules"
+            ),
         ),
         ({"rules": {"match": "/a"}}, "rules", "{'match': '/a'}", "expected a list"),
         ({"rules": "/a"}, "rules", "'/a'", "expected a list"),
@@ -1387,7 +1392,7 @@ def test_the_schema_lists_the_keys_that_are_allowed_and_no_others() -> None:
     declared = schema()
     definitions = declared["$defs"]
     assert set(declared["properties"]) == {
-        *("$schema", "never", "trigger", "cors", "webhooks", "trust_forwarded", "rules")
+        *("$schema", "never", "trigger", "cors", "webhooks", "journal", "trust_forwarded", "rules")
     }
     tables = ("Rule", "When", "TriggerTable", "CorsTable", "WebhooksTable", "TaskTable", "Result", "Failure")
     for table in (declared, *(definitions[name] for name in (*tables, "Webhook"))):

@@ -225,7 +225,25 @@ def test_every_problem_of_the_environment_comes_in_one_error() -> None:
     with pytest.raises(ConfigError) as refused:
         read_environment({**HARMFUL, "MOCKWARE": "on,payments"})
     sources = [problem.source for problem in refused.value.problems]
-    assert sources == ["MOCKWARE", "MOCKWARE_CONTROL", "MOCKWARE_WATCH"]
+    assert sources == ["MOCKWARE", "MOCKWARE_CONTROL", "MOCKWARE_WATCH"]  # the control page without a key
+
+
+@pytest.mark.parametrize("prefix", ["/__mockware__", "/__mockware__/", " /a/b-c ", "/~x/.y"])
+def test_the_control_page_has_a_path_that_nobody_writes_in_another_way(prefix: str) -> None:
+    assert on(MOCKWARE="on", MOCKWARE_KEY="k", MOCKWARE_CONTROL=prefix).control == prefix.strip().rstrip("/")
+
+
+@pytest.mark.parametrize(
+    "prefix", ["/", "//", "x", "/a b", "/{a}", "/a//b", "/..", "/./a", "/a?b", "/a%20", "/ä"]
+)
+def test_a_control_page_without_a_path_of_its_own_is_refused(prefix: str) -> None:
+    with pytest.raises(ConfigError, match=r"MOCKWARE_CONTROL: .* expected a path such as"):
+        on(MOCKWARE="on", MOCKWARE_KEY="k", MOCKWARE_CONTROL=prefix)
+
+
+def test_a_control_page_without_a_key_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"MOCKWARE_CONTROL: .* set MOCKWARE_KEY"):
+        on(MOCKWARE="on", MOCKWARE_CONTROL="/__mockware__")
 
 
 # A name that `baggage` cannot carry as `mock.NAME=CODE` would never be addressed by anybody, in silence:

@@ -135,6 +135,8 @@ def resolved_file(declared: Any, info: ValidationInfo) -> Path | None:
     if not isinstance(declared, (str, Path)):
         raise ValueError("expected a string: the path of a file")
     context = info.context or {}
+    if context.get("no_files"):
+        raise ValueError("a rule that comes in a request names no file of the server; give `json` or `text`")
     folder, opening = context.get("folder"), context.get("opening")
     try:
         path = (folder or Path()).joinpath(declared)

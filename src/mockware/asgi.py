@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .asgi_background import Background
     from .captured import Captured
     from .config import RulesArgument
+    from .control_api import ControlAPI
     from .engine import Candidate, Snapshot
 
 Scope = MutableMapping[str, Any]
@@ -56,6 +57,7 @@ class ASGIMockMiddleware:
 
     __slots__ = (
         "__weakref__",
+        "_api",
         "_background",
         "_generation",
         "_installation",
@@ -63,6 +65,7 @@ class ASGIMockMiddleware:
     )
 
     app: ASGIApp
+    _api: ControlAPI | None
     _background: Background | None
     _generation: _Generation
     _installation: Installation | None
@@ -82,6 +85,7 @@ class ASGIMockMiddleware:
             return app
         self = cls._around(app)
         self._installation = installation
+        self._api = installation.control_api()
         installation.adopted_by(self._adopt)
         return self
 
@@ -102,6 +106,7 @@ class ASGIMockMiddleware:
         self.app = app
         self._background = None
         self._installation = None
+        self._api = None
         return self
 
     def _adopt(self, snapshot: Snapshot, asleep: bool) -> None:
@@ -208,6 +213,10 @@ class ASGIMockMiddleware:
         snapshot = generation.snapshot
         request = ScopeRequest(scope, path)
         expects = request.expects_to_continue
+        if self._api is not None and candidates and candidates[0] is snapshot.control:
+            if scope["type"] != "http":
+                return await self.app(scope, receive, send)
+            return await _control(self._api, request, scope, receive, send)
         mark = scope["headers"]
         outer = let_through_by(mark)
         decision = snapshot.decide(request, candidates, outer=outer)
@@ -219,6 +228,7 @@ class ASGIMockMiddleware:
         decision = await self._settled(decision)
         if isinstance(decision, Run):
             decision = await self._run(decision, scope, request, snapshot)
+        snapshot.note(request, decision, candidates)
         if isinstance(decision, Response):
             send = _adding(snapshot.fields_beside(decision, request), send)
             return await reply(scope, receive, send, path, decision, expects=expects)
@@ -326,6 +336,37 @@ def _adding(fields: Sequence[tuple[str, str]], send: Send) -> Send:
         await send(event)
 
     return send_with
+
+
+async def _control(
+    api: ControlAPI, request: ScopeRequest, scope: Scope, receive: Receive, send: Send
+) -> None:
+    """Answers from a thread, since the store may have to be waited for."""
+    from anyio import to_thread
+
+    receive = await buffer(request, receive)
+    answer = await to_thread.run_sync(partial(api.respond, request, streams=True))
+    if isinstance(answer, Response):
+        await reply(scope, receive, send, request.path, answer)
+        return
+    from .control_api import NEWS_S, STREAM_S
+
+    async def tell() -> None:
+        headers = list(answer.opening.raw_headers)
+        await send({"type": "http.response.start", "status": answer.opening.status, "headers": headers})
+        for _ in range(int(STREAM_S / NEWS_S)):
+            if news := answer.news():
+                await send({"type": "http.response.body", "body": news, "more_body": True})
+            await sleep(NEWS_S)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    try:
+        drained = drain(receive)
+        if drained is True or (drained and await drained):
+            with Listener(receive) as listener:
+                await listener.during(tell)
+    finally:
+        answer.close()
 
 
 async def reply(
@@ -483,6 +524,10 @@ class ScopeRequest(Request):
     @property
     def mount(self) -> str:  # type: ignore[override]
         return quote(self._scope.get("root_path", ""), safe="/")
+
+    @property
+    def client(self) -> str:  # type: ignore[override]
+        return str((self._scope.get("client") or ("",))[0])
 
 
 def route_path(path: str, root_path: str) -> str:

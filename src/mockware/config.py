@@ -184,6 +184,20 @@ class WebhooksTable:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class JournalTable:
+    """`[journal]`: what the control page's journal keeps of a mocked request."""
+
+    redact: list[HeaderName] = Field(
+        default_factory=list,
+        strict=True,
+        description="Fields that are secrets, beside those whose names say so, as Authorization's does.",
+    )
+    bodies: StrictBool = Field(
+        default=False, description="Whether a body that a rule has looked at is kept, its first 4 KiB."
+    )
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class RulesFile:
     """A rules file as a whole. The first matching rule in file order wins."""
 
@@ -193,6 +207,7 @@ class RulesFile:
     trigger: TriggerTable | None = Field(default=None, description="Limits and names of the triggers.")
     cors: CorsTable | None = Field(default=None, description="Who may read mocks in a browser.")
     webhooks: WebhooksTable | None = Field(default=None, description="Where the webhooks of tasks may go.")
+    journal: JournalTable | None = Field(default=None, description="What the control page's journal keeps.")
     trust_forwarded: StrictBool = Field(
         default=False,
         description="Whether Forwarded and X-Forwarded-* of a request say by what URL its client knows us.",
@@ -202,18 +217,37 @@ class RulesFile:
 
 _RULES_FILE = TypeAdapter(RulesFile)
 _FILE_KEYS = tuple(field.name for field in fields(RulesFile))
-_TRIGGER_KEYS, _CORS_KEYS, _WEBHOOKS_KEYS = (
-    tuple(field.name for field in fields(table)) for table in (TriggerTable, CorsTable, WebhooksTable)
+_TRIGGER_KEYS, _CORS_KEYS, _WEBHOOKS_KEYS, _JOURNAL_KEYS = (
+    tuple(field.name for field in fields(table))
+    for table in (TriggerTable, CorsTable, WebhooksTable, JournalTable)
 )
 
 
+class Budget(NamedTuple):
+    """How often a rule may answer before a change of it ends: `uses` in all, counted under `key`.
+
+    `used` is told how often that was, each time.
+    """
+
+    key: str
+    uses: int
+    used: Callable[[int], None]
+
+
 class Entry(NamedTuple):
-    """A rule in its place: the `name` that it goes by, where it is from, and whether it is on."""
+    """A rule in its place: the `name` that it goes by, where it is from, and whether it is on.
+
+    `why_off` says who or what turned it off. What was changed at run time ends at `until` (s), or with its
+    `budget`.
+    """
 
     name: str
     rule: Rule
     source: str
     on: bool = True
+    why_off: str = ""
+    until: float | None = None
+    budget: Budget | None = None
 
 
 class Configuration(NamedTuple):
@@ -221,7 +255,8 @@ class Configuration(NamedTuple):
 
     `sources` says where the rules are from, in order; `service` is the name that tells the counters and tasks
     of this service from those of others in one store, and `key` signs the ids of tasks. `secrets` are those
-    that sign webhooks, by the name of their variable.
+    that sign webhooks, by the name of their variable. `redacted` are the fields, in lower case, that the
+    journal strikes out.
     """
 
     entries: tuple[Entry, ...] = ()
@@ -233,6 +268,10 @@ class Configuration(NamedTuple):
     secrets: Mapping[str, str] = MappingProxyType({})
     webhook_hosts: tuple[str, ...] = ()
     trusts_forwarded: bool = False
+    redacted: tuple[str, ...] = ()
+    keeps_bodies: bool = False
+    trigger_table: TriggerTable = TriggerTable()
+    cors_table: CorsTable | None = None
     cors: Cors | None = None
 
     @property
@@ -276,6 +315,8 @@ def load(
     trigger_tables: dict[str, TriggerTable] = {}
     cors_tables: dict[str, CorsTable] = {}
     hosts: list[str] = []
+    redacted: list[str] = []
+    keeps_bodies = False
     trusts_forwarded = False
     sources: list[str] = []
     for source, read in _sources(environment, rules, folder or Path(), opening):
@@ -294,6 +335,9 @@ def load(
         if file.cors is not None:
             cors_tables[source] = file.cors
         hosts += file.webhooks.hosts if file.webhooks is not None else ()
+        if file.journal is not None:
+            redacted += map(str.lower, file.journal.redact)
+            keeps_bodies = keeps_bodies or file.journal.bodies
         trusts_forwarded = trusts_forwarded or file.trust_forwarded
     for key, tables in (("trigger", trigger_tables), ("cors", cors_tables)):
         if len(tables) > 1:
@@ -305,7 +349,8 @@ def load(
     secrets = _secrets(entries, environment, problems)
     if problems:
         raise ConfigError(problems)
-    cors = next(map(_cors, cors_tables.values()), None)
+    cors_table = next(iter(cors_tables.values()), None)
+    cors = None if cors_table is None else _cors(cors_table)
     table = next(iter(trigger_tables.values()), TriggerTable())
     return Configuration(
         tuple(entries),
@@ -317,6 +362,10 @@ def load(
         secrets,
         tuple(hosts),
         trusts_forwarded,
+        tuple(redacted),
+        keeps_bodies,
+        table,
+        cors_table,
         cors,
     )
 
@@ -422,6 +471,24 @@ def read_rules_file(path: Path, source: str = "", opening: Callable[[Path], None
         raise ConfigError([*_placed(source, document, error), *_namesakes(source, document)]) from None
 
 
+def read_rule(document: Mapping[str, Any]) -> Rule:
+    """A rule as it stands in a rules file, from somebody who may not read files. Raises ConfigError."""
+    try:
+        file = _RULES_FILE.validate_python({"rules": [document]}, context={"no_files": True})
+    except ValidationError as error:
+        raise ConfigError(
+            problem._replace(source="rule", key=".".join(map(str, place[2:])))
+            for place, problem in findings(error, _known_keys)
+        ) from None
+    return file.rules[0]
+
+
+def rule_schema() -> dict[str, Any]:
+    """The JSON Schema of one rule, with what it refers to."""
+    declared: dict[str, Any] = schema()["$defs"]
+    return declared
+
+
 def _placed(source: str, document: Mapping[str, Any], error: ValidationError) -> Iterator[Problem]:
     """A file's problems, with the rule's number and name in the place of its index."""
     for place, problem in findings(error, _known_keys):
@@ -465,6 +532,8 @@ def _known_keys(place: tuple[int | str, ...]) -> Sequence[str]:
             return _CORS_KEYS
         case ("webhooks",):
             return _WEBHOOKS_KEYS
+        case ("journal",):
+            return _JOURNAL_KEYS
         case ("rules", int(), *within):
             return known_keys(tuple(within))
     return ()
@@ -513,7 +582,13 @@ def _selected(entries: list[Entry], words: Sequence[str], problems: list[Problem
         for word in words
         if word not in known
     ]
-    return [entry._replace(on=not {entry.name, *entry.rule.tags}.isdisjoint(words)) for entry in entries]
+    why_off = f"because MOCKWARE={','.join(words)} names other rules"
+    return [
+        entry
+        if not {entry.name, *entry.rule.tags}.isdisjoint(words)
+        else entry._replace(on=False, why_off=why_off)
+        for entry in entries
+    ]
 
 
 def _fields_of(table: TriggerTable) -> TriggerFields:

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from urllib.parse import unquote
 
 from .answers import Changes
-from .callers import CounterKeys, Probability
+from .callers import THE_RULE, CounterKeys, Probability
 from .conditions import Difference
 from .config import Configuration, Entry
 from .cors import Cors, Preflight
@@ -27,6 +27,7 @@ from .deliveries import Delivery
 from .durations import MAX_DELAY_S, NO_DELAY, Delay, parse_rule_delay
 from .exceptions import did_you_mean
 from .index import PathIndex
+from .journal import Journal
 from .memory_store import MemoryStore
 from .messages import Request, Response
 from .patches import Patch
@@ -78,6 +79,7 @@ class CompiledRule:
         "sequence",
         "steps",
         "task",
+        "used",
     )
 
     def __init__(self, entry: Entry, configuration: Configuration = Configuration()) -> None:  # noqa: B008
@@ -93,11 +95,17 @@ class CompiledRule:
         self.delay: Delay = rule.delays
         self.delay_after: Delay = parse_rule_delay(rule.delay_after)
         self.probability: Probability | None = rule.chances
-        self.expires_at: float | None = rule.expires.timestamp() if rule.expires else None
+        ends = (rule.expires.timestamp() if rule.expires else None, entry.until)
+        self.expires_at: float | None = min((end for end in ends if end is not None), default=None)
         self.limit: int | None = rule.times
         self.counters: CounterKeys | None = None
         if rule.counts:
             self.counters = CounterKeys(rule.caller, rule=entry.name, service=configuration.service)
+        self.used: Callable[[int], None] | None = None
+        if entry.budget is not None:
+            self.counters = CounterKeys(THE_RULE, rule=entry.budget.key, service=configuration.service)
+            self.limit = entry.budget.uses
+            self.used = entry.budget.used
         self.task: TaskRule | None = None
         if isinstance(rule.task, TaskTable):
             self.task = _task_rule(entry, rule.task, configuration)
@@ -217,6 +225,17 @@ def _placed(rule: CompiledRule) -> Iterator[tuple[PathTemplate, Candidate]]:
             yield endpoint.template, endpoint
 
 
+def _below(
+    start: str, found: Sequence[Candidate], find: Callable[[str], Sequence[Candidate] | None]
+) -> Callable[[str], Sequence[Candidate] | None]:
+    """As `find`, but for the paths that begin with `start`."""
+
+    def find_below(path: str) -> Sequence[Candidate] | None:
+        return found if path.startswith(start) else find(path)
+
+    return find_below
+
+
 class Snapshot:
     """All rules in their compiled form. `find` gives the candidates for a path, in file order.
 
@@ -224,7 +243,8 @@ class Snapshot:
     `watched` are the request fields, in lower case, that a trigger needs; empty where triggers are off.
     `at_once` has the reply for each value of the status trigger where nothing else has to be asked; there
     must be no other trigger on the request, and no candidates. Where the first candidate is `untouchable`,
-    the path is one that nothing touches.
+    the path is one that nothing touches; where it is `control`, it is at or below that prefix. With a
+    `journal` nothing is answered at once, so that all of it can be noted there.
     """
 
     def __init__(
@@ -234,17 +254,31 @@ class Snapshot:
         store: Store | None = None,
         clock: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
+        control: str = "",
+        journal: Journal | None = None,
     ) -> None:
         self.rules = tuple(CompiledRule(entry, configuration) for entry in configuration.entries)
+        self.journal = journal
+        if journal is not None:
+            for rule in self.rules:
+                rule.at_once = {}
         self.store: Store = MemoryStore(clock=clock) if store is None else store
         self.untouchable = CompiledRule(Entry("never", Rule("/", passthrough=True), "never"))
-        index: PathIndex[Candidate] = PathIndex(
-            [
-                *((PathTemplate(path), self.untouchable) for path in configuration.never),
-                *(placed for rule in self.rules if rule.on for placed in _placed(rule)),
-            ]
-        )
+        self.control = CompiledRule(Entry("control", Rule("/", passthrough=True), "control"))
+        placed: list[tuple[PathTemplate, Candidate]] = [
+            *((PathTemplate(path), self.untouchable) for path in configuration.never),
+            *(place for rule in self.rules if rule.on for place in _placed(rule)),
+        ]
+        # One template more costs next to nothing where there are others; where there are none, it would take
+        # the place of a look-up in a dict.
+        is_exact = all(template.exact for template, _ in placed)
+        if control:
+            prefixes = (control,) if is_exact else (control, f"{control}/{{rest:path}}")
+            placed[:0] = [(PathTemplate(path), self.control) for path in prefixes]
+        index: PathIndex[Candidate] = PathIndex(placed)
         self.find: Callable[[str], Sequence[Candidate] | None] = index.find
+        if control and is_exact:
+            self.find = _below(f"{control}/", (self.control,), index.find)
         self.courier: Courier | None = None
         self.runs_app = any(
             rule.task is not None and rule.task.answers.runs for rule in self.rules if rule.on
@@ -260,7 +294,8 @@ class Snapshot:
         self._compared: tuple[Snapshot | None, frozenset[CompiledRule]] = (None, frozenset())
         self._replies_to_triggers: dict[int, Response] = {}
         self.at_once: Mapping[str, Response] = {}
-        if self.triggers is not None and self.triggers.ask_nothing and self.cors is None:
+        asks_nothing = self.cors is None and journal is None
+        if self.triggers is not None and self.triggers.ask_nothing and asks_nothing:
             self.at_once = {
                 str(code): self._reply_to_trigger(code, self.triggers)
                 for code in CATALOGUE
@@ -355,6 +390,11 @@ class Snapshot:
             return False
         in_query = not triggers.needs_key and triggers.asked_in_query(request) is not None
         return in_query or triggers.are_among(asked.names)
+
+    def note(self, request: Request, decision: Decision, candidates: Sequence[Candidate]) -> None:
+        """Has the journal take down what has become of a request, where there is one."""
+        if self.journal is not None:
+            self.journal.note(request, decision, candidates)
 
     def fields_beside(self, response: Response, request: Request) -> Sequence[tuple[str, str]]:
         """What a mock has to say besides, so that the page that asked for it may read it."""
@@ -457,7 +497,10 @@ class Snapshot:
 
         def settle(count: Count | None) -> Decision:
             if count is not None:
-                return self._answer(rules[count.at], request, delay_s, count.before)
+                rule = rules[count.at]
+                if rule.used is not None:
+                    rule.used(count.before + 1)
+                return self._answer(rule, request, delay_s, count.before)
             return self._last(last, later, request, delay_s)
 
         counters = tuple(

@@ -21,6 +21,8 @@ _ALLOW_PRODUCTION = "MOCKWARE_ALLOW_PRODUCTION"
 
 # W3C Baggage allows more, but tracing libraries percent-encode the rest, each in its own way.
 _SERVICE = re.compile(r"[A-Za-z0-9._-]+")
+# What no framework, server or proxy writes in another way (RFC 3986 section 2.3).
+_PREFIX = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)+")
 
 
 class Environment(NamedTuple):
@@ -40,6 +42,7 @@ class Environment(NamedTuple):
     service: str = ""
     store: str = ""
     watches: bool = True
+    control: str = ""
     variables: Mapping[str, str] | None = None  # for what rules name themselves: secrets; None: not known
 
     def __repr__(self) -> str:
@@ -72,9 +75,15 @@ def read_environment(environ: Mapping[str, str] | None = None, *, enabled: bool 
         for word in selected
         if word.lower() in ("on", "off")
     ]
-    if environ.get("MOCKWARE_CONTROL"):
-        problems.append(Problem("MOCKWARE_CONTROL", "this version has no control page; unset the variable"))
     key = environ.get("MOCKWARE_KEY", "")
+    control = environ.get("MOCKWARE_CONTROL", "").strip().rstrip("/")
+    if environ.get("MOCKWARE_CONTROL", "").strip():
+        if not _PREFIX.fullmatch(control):
+            allowed = "expected a path such as `/__mockware__`: letters, digits, `.`, `_`, `~` and `-`"
+            problems.append(Problem("MOCKWARE_CONTROL", allowed, value=quoted(environ["MOCKWARE_CONTROL"])))
+        if not key:
+            alone = "whoever finds the page could switch rules; set MOCKWARE_KEY to what they must present"
+            problems.append(Problem("MOCKWARE_CONTROL", alone))
     if not key.isprintable() or key.strip() != key:
         allowed = "a key that no header can carry; allowed: printable characters, without blanks at the ends"
         problems.append(Problem("MOCKWARE_KEY", allowed))
@@ -100,6 +109,7 @@ def read_environment(environ: Mapping[str, str] | None = None, *, enabled: bool 
         service=service,
         store=environ.get("MOCKWARE_STORE", "").strip(),
         watches=watch.lower() != "off",
+        control=control,
         variables=environ,
     )
 

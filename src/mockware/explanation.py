@@ -345,7 +345,7 @@ class _Explainer:
         """What keeps a rule from matching, or None."""
         entry = self._configuration.entries[number]
         if not entry.on:
-            return f"off, because MOCKWARE={','.join(self._environment.selected)} names other rules"
+            return f"off, {entry.why_off}"
         if self._expired[number]:
             return f"expired on {entry.rule.expires}"
         difference = entry.rule.difference(self._request)

@@ -81,6 +81,11 @@ class FallbackStore:
         with _lock:
             _stores.add(self)
 
+    @property
+    def primary(self) -> Store:
+        """For whoever must know whether it was the store that answered, and can wait for it to fail."""
+        return self._primary
+
     def count(self, counters: Sequence[Counter]) -> Count | None:
         """Counts once, within `MAX_WAIT_S`."""
         counted: Count | None = self.ask(Counting(tuple(counters)))

@@ -4,7 +4,7 @@ Law: the environment is read here, once, when an app is wrapped; the line that s
 logged here. While off, neither the rules nor what validates them is imported. What is on reads its files
 again when they change: a snapshot is compiled aside and handed over whole, or else the problems are logged,
 once, and the last good snapshot stays. The store and the courier are the same for all of them, so that
-counts, tasks and webhooks go on as they would after a restart.
+counts, tasks and webhooks go on as they would after a restart. What is changed at run time goes the same way.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -23,11 +23,15 @@ from .exceptions import ConfigError, Problem, quoted
 from .logs import logger
 
 if TYPE_CHECKING:
+    from .changes import Applied, Change
     from .config import Configuration, RulesArgument
+    from .control_api import ControlAPI
     from .courier import Courier
     from .engine import Snapshot
+    from .journal import Journal
     from .lookout import Files
     from .questions import Store
+    from .runtime_rules import RuntimeRules
 
 # What takes over a snapshot. `asleep`: nobody looks after the files yet, and `wake` is to be called first.
 Adopt = Callable[["Snapshot", bool], None]
@@ -67,10 +71,15 @@ def installed(
 class Installation:
     """Where the rules of one middleware are from, and the snapshot that they come to at present.
 
-    The first snapshot is there at once; `adopt` is given it, and each that follows. Raises ConfigError.
+    The first snapshot is there at once; `adopt` is given it, and each that follows. Where there is a control
+    API, `applied` are the rules with what was changed at run time, `generation` counts the swaps, and
+    `problems` has what is wrong with files that changed. Raises ConfigError.
     """
 
     snapshot: Snapshot
+    applied: Applied
+    journal: Journal
+    runtime: RuntimeRules
 
     def __init__(
         self,
@@ -81,23 +90,48 @@ class Installation:
     ) -> None:
         from .lookout import Files
 
-        self._environment = environment
+        self.environment = environment
         self._rules = rules if rules is None or isinstance(rules, (str, os.PathLike)) else list(rules)
         self._named_store = store
-        self._clock = clock
+        self.clock = clock
         # Whoever changes it later, as a daemon may, means other files.
         self._folder = _working_directory()
         self._adopter: WeakMethod[Adopt] | None = None
         self._courier: Courier | None = None
-        self._refused = False
+        self.problems: Sequence[Problem] = ()
+        self.generation = 0
         self._lock = Lock()
         self._files = Files()
-        self._configuration, self.snapshot = self._compiled(self._files, store)
-        self._asleep = bool(self._files)
+        self._api: ControlAPI | None = None
+        if environment.control:
+            self._prepare_control(store)
+        self._declared = self._loaded(self._files)
+        self._configuration, self.snapshot = self._compiled(self._declared, store)
+        self._asleep = bool(self._files or environment.control)
 
     def __str__(self) -> str:
-        keyed = bool(self._environment.key)
-        return describe(self._configuration, keyed=keyed, store=self._named_store)
+        keyed = bool(self.environment.key)
+        line = describe(self._configuration, keyed=keyed, store=self._named_store)
+        return f"{line}; control at {self.environment.control}/" if self.environment.control else line
+
+    @property
+    def store_name(self) -> str:
+        """Where counts and changes are kept."""
+        return "memory:" if self._named_store is None else self._named_store.name
+
+    def control_api(self) -> ControlAPI | None:
+        """What answers under the control prefix, if there is one."""
+        if self._api is None and self.environment.control:
+            from .control_api import ControlAPI
+
+            self._api = ControlAPI(self)
+        return self._api
+
+    def change(self, changes: Sequence[Change], removed: Sequence[str] = ()) -> None:
+        """Changes rules at run time, all or none, and swaps them. Raises StoreError."""
+        with self._lock:
+            self.runtime.set(changes, removed)
+            self._swap()
 
     def adopted_by(self, adopt: Adopt) -> None:
         """Has a bound method take over the present snapshot, and each new one for as long as it lives."""
@@ -123,13 +157,27 @@ class Installation:
         with self._lock:
             self._look(pause)
 
+    def _look(self, pause: Callable[[float], object]) -> None:
+        self._look_at_files(pause)
+        if self.environment.control and self.runtime.look():
+            self._swap()
+
+    def _swap(self) -> None:
+        """Compiles what the files declared last, and what was changed since."""
+        self._configuration, self.snapshot = self._compiled(self._declared, self.snapshot.store)
+        self._publish()
+
     def fall_asleep(self) -> None:
         """As after the start: in a child of a fork, there is no thread that would look."""
         self._lock = Lock()
         self._asleep = True
+        if self.environment.control:
+            self.journal.forked()
+        if self._api is not None:
+            self._api.forked()
         self._publish()
 
-    def _look(self, pause: Callable[[float], object]) -> None:
+    def _look_at_files(self, pause: Callable[[float], object]) -> None:
         from .lookout import Files
 
         if not self._files.changed():
@@ -140,39 +188,68 @@ class Installation:
         changed = ", ".join(map(str, paths))
         files = Files()
         try:
-            self._configuration, self.snapshot = self._compiled(files, self.snapshot.store)
+            declared = self._loaded(files)
+            self._configuration, self.snapshot = self._compiled(declared, self.snapshot.store)
         except (ConfigError, OSError) as error:  # a file may go between the look at it and the reading
-            self._refused = True
+            self._refuse(changed, error)
             logger.error(
                 "%s changed; the rules stay as they were, since there are problems:\n%s", changed, error
             )
             return
         except Exception:  # noqa: BLE001 - whatever it is, there are rules to go on with
-            self._refused = True
+            self._refuse(changed, "reading the files failed; the log says how")
             logger.exception("%s changed; the rules stay as they were, since reading them failed", changed)
             return
         finally:
             self._files = files  # last: a child that is forked before reads them once more
-        good = "and is good again" if self._refused else "and the rules with it"
-        self._refused = False
+        good = "and is good again" if self.problems else "and the rules with it"
+        self.problems = ()
+        self._declared = declared
         self._publish()
         logger.warning("%s changed, %s: %s", changed, good, str(self))
 
+    def _refuse(self, changed: str, error: Exception | str) -> None:
+        found = error.problems if isinstance(error, ConfigError) else ()
+        self.problems = found or (Problem(changed, str(error)),)
+
     def _publish(self) -> None:
+        self.generation += 1
         if self._adopter is not None and (adopt := self._adopter()) is not None:
             adopt(self.snapshot, self._asleep)
 
-    def _compiled(self, files: Files, store: Store | None) -> tuple[Configuration, Snapshot]:
+    def _loaded(self, files: Files) -> Configuration:
         from .config import load
+
+        opening = files.opening if self.environment.watches else None
+        return load(self.environment, self._rules, folder=self._folder, opening=opening)
+
+    def _compiled(self, declared: Configuration, store: Store | None) -> tuple[Configuration, Snapshot]:
         from .engine import Snapshot
 
-        opening = files.opening if self._environment.watches else None
-        configuration = load(self._environment, self._rules, folder=self._folder, opening=opening)
-        snapshot = Snapshot(configuration, store=store, clock=self._clock)
+        configuration, journal = declared, None
+        if prefix := self.environment.control:
+            self.applied = self.runtime.apply(declared)
+            configuration, journal = self.applied.configuration, self.journal
+            key = [declared.triggers.fields.key.lower()] if declared.triggers is not None else []
+            journal.obey(redacted=[*declared.redacted, *key], bodies=declared.keeps_bodies)
+        snapshot = Snapshot(configuration, store=store, clock=self.clock, control=prefix, journal=journal)
         hosts = configuration.webhook_hosts if configuration.sends_webhooks else ()
         if hosts or self._courier is not None:
             self._employ(snapshot, hosts)
         return configuration, snapshot
+
+    def _prepare_control(self, store: Store | None) -> None:
+        from .fallback import FallbackStore
+        from .journal import Journal
+        from .runtime_rules import RuntimeRules
+
+        # A change that only this process would know is refused while the store is away, so that it is asked
+        # itself. One that never has to be waited for is this process's memory.
+        shared = store.primary if isinstance(store, FallbackStore) else store
+        if shared is not None and not shared.threads:
+            shared = None
+        self.journal = Journal(clock=self.clock)
+        self.runtime = RuntimeRules(shared, service=self.environment.service, clock=self.clock)
 
     def _employ(self, snapshot: Snapshot, entries: tuple[str, ...]) -> None:
         """Has the one courier send what this snapshot composes; nothing any more without hosts."""
@@ -181,7 +258,7 @@ class Installation:
 
         hosts = Hosts(entries)
         if self._courier is None:
-            self._courier = Courier(snapshot.store, snapshot.compose, hosts, clock=self._clock)
+            self._courier = Courier(snapshot.store, snapshot.compose, hosts, clock=self.clock)
         else:
             self._courier.obey(snapshot.compose, hosts)
         if entries:

@@ -71,6 +71,8 @@ class Request:
     # Where the app is, for whoever has to write a URL: its scheme, and what stands before its own paths.
     scheme = "http"
     mount = ""
+    # The address that the server says it comes from: of a proxy, where there is one.
+    client = ""
 
     def header(self, name: str) -> str | None:
         """The value of the field `name` (lower-case), or None."""

@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.parse import quote
 
 from .bodies import buffer_input, drain_input
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from .captured import Captured
     from .config import RulesArgument
+    from .control_api import ControlAPI
     from .engine import Candidate, Snapshot
     from .questions import Store
     from .wsgi_background import Background
@@ -44,6 +45,7 @@ class WSGIMockMiddleware:
 
     __slots__ = (
         "__weakref__",
+        "_api",
         "_background",
         "_generation",
         "_installation",
@@ -51,6 +53,7 @@ class WSGIMockMiddleware:
     )
 
     app: WSGIApplication
+    _api: ControlAPI | None
     _background: Background | None
     _generation: _Generation
     _installation: Installation | None
@@ -70,6 +73,7 @@ class WSGIMockMiddleware:
             return app
         self = cls._around(app)
         self._installation = installation
+        self._api = installation.control_api()
         installation.adopted_by(self._adopt)
         return self
 
@@ -87,6 +91,7 @@ class WSGIMockMiddleware:
         self.app = app
         self._background = None
         self._installation = None
+        self._api = None
         return self
 
     def _adopt(self, snapshot: Snapshot, asleep: bool) -> None:
@@ -181,6 +186,12 @@ class WSGIMockMiddleware:
         if not generation.decodes:
             path = _decoded(path)
         request = _EnvironRequest(environ, path)
+        if self._api is not None and candidates and candidates[0] is snapshot.control:
+            buffer_input(request, environ)
+            answer = self._api.respond(request)
+            drain_input(environ)
+            # Without `streams`, there are none.
+            return _reply(environ, start_response, path, cast("Response", answer))
         outer = let_through_by(environ.get("wsgi.input"))
         decision = snapshot.decide(request, candidates or (), outer=outer)
         if isinstance(decision, BodyNeeded):
@@ -189,6 +200,7 @@ class WSGIMockMiddleware:
         decision = self._settled(decision)
         if isinstance(decision, Run):
             decision = self._run(decision, environ, request, snapshot)
+        snapshot.note(request, decision, candidates or ())
         if isinstance(decision, Response):
             # Once only: a second read waits for ever on a server whose input is the bare socket.
             drain_input(environ)
@@ -314,7 +326,7 @@ def _reply(
     response: Response,
     place: Place | None = None,
 ) -> Iterable[bytes]:
-    if logger.isEnabledFor(logging.INFO):
+    if response.rule and logger.isEnabledFor(logging.INFO):
         log_mock(response, environ.get("REQUEST_METHOD", "GET"), path)
     # A list of its own: whoever stands around may add to it.
     headers = [*response.headers]
@@ -391,6 +403,10 @@ class _EnvironRequest(Request):
     @property
     def mount(self) -> str:  # type: ignore[override]
         return quote(self._environ.get("SCRIPT_NAME", "").encode("latin-1"), safe="/")
+
+    @property
+    def client(self) -> str:  # type: ignore[override]
+        return str(self._environ.get("REMOTE_ADDR", ""))
 
 
 def _decoded(path: str) -> str:

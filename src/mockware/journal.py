@@ -1,0 +1,200 @@
+"""What was mocked: the last requests, and those that nearly were. In memory, and bounded.
+
+Law: no request that no rule is about comes here. Nothing secret is kept: what may be a secret is struck out
+before it is stored, so that nobody who reads the journal, or the memory, finds it. A body is kept only where
+that was asked for.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from .conditions import Difference
+from .decisions import Decision, Passthrough
+from .messages import Request, Response
+
+# What somebody scrolls through; at a few mocks a second it is the last minutes.
+MAX_ENTRIES = 500
+MAX_MISSES = 200
+# All entries together: a hundredth of what a worker of the smallest container (256 MB) has.
+MAX_BYTES = 2 * 1024 * 1024
+# Rules whose hits are counted: twice as many as the largest files have. The first that was hit goes first,
+# mostly one that was there at run time and is gone.
+MAX_COUNTED = 20_000
+MAX_HEADERS = 30
+MAX_VALUE_CHARS = 200
+MAX_PATH_CHARS = 512
+MAX_BODY_BYTES = 4096
+# Of the rules that have the path, as many as anybody compares with a request by eye.
+MAX_COMPARED = 5
+
+REDACTED = "(redacted)"
+# What says who somebody is, by whatever name a framework or a gateway calls it.
+_SECRET = re.compile(r"auth|cookie|token|secret|key|session|passw|credential|signature|baggage|jwt|csrf|xsrf")
+
+
+class Entry(NamedTuple):
+    """A request that was mocked. `status` is None where the app answered, and its response was changed."""
+
+    id: int
+    at: float
+    rule: str
+    method: str
+    path: str
+    status: int | None
+    delay_s: float
+    headers: dict[str, str]
+    body: str | None
+
+
+class Miss(NamedTuple):
+    """A request that matched a rule's path, and the field in which it differed."""
+
+    id: int
+    at: float
+    rule: str
+    method: str
+    path: str
+    field: str
+    expected: str
+    found: str
+
+
+class Compared(Protocol):
+    """A rule, or a place of a task's."""
+
+    name: str
+
+    def difference(self, request: Request) -> Difference | None: ...
+
+    def body_difference(self, request: Request) -> Difference | None: ...
+
+
+class Journal:
+    """The last mocked requests of this process. `clock` gives seconds since 1970."""
+
+    def __init__(self, *, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._redacted: frozenset[str] = frozenset()
+        self._bodies = False
+        self._lock = threading.Lock()
+        self._entries: deque[tuple[Entry, int]] = deque()
+        self._bytes = 0
+        self._misses: deque[Miss] = deque(maxlen=MAX_MISSES)
+        self._hits: dict[str, tuple[int, float]] = {}
+        self.last_id = 0
+
+    def obey(self, *, redacted: Iterable[str], bodies: bool) -> None:
+        """`redacted` names further fields that are secrets, in lower case. From now on."""
+        self._redacted = frozenset(redacted)
+        self._bodies = bodies
+
+    def note(self, request: Request, decision: Decision, candidates: Sequence[Compared]) -> None:
+        """Takes down what became of a request, if that is of interest."""
+        if isinstance(decision, Response):
+            self._note_mock(request, decision.rule, decision.status, decision.delay_s)
+        elif isinstance(decision, Passthrough):
+            if decision.patch is not None:
+                self._note_mock(request, decision.rule, None, decision.delay_s)
+            elif candidates and decision.rule == "passthrough":
+                self._note_misses(request, candidates)
+
+    def hits(self, rule: str) -> tuple[int, float | None]:
+        """How often a rule has answered, and when last."""
+        return self._hits.get(rule, (0, None))
+
+    def entries(self, *, rule: str | None = None, after: int = 0, limit: int = MAX_ENTRIES) -> list[Entry]:
+        """The newest first."""
+        with self._lock:
+            found = [entry for entry, _ in self._entries]
+        chosen = [entry for entry in reversed(found) if entry.id > after and rule in (None, entry.rule)]
+        return chosen[:limit]
+
+    def misses(self, *, rule: str | None = None, after: int = 0, limit: int = MAX_MISSES) -> list[Miss]:
+        """The newest first."""
+        with self._lock:
+            found = list(self._misses)
+        return [miss for miss in reversed(found) if miss.id > after and rule in (None, miss.rule)][:limit]
+
+    def forked(self) -> None:
+        """In a child: the lock may have been held when the process was copied."""
+        self._lock = threading.Lock()
+
+    def _note_mock(self, request: Request, rule: str, status: int | None, delay_s: float) -> None:
+        if not rule:
+            return
+        headers = self._headers(request)
+        body = self._body(request)
+        path = request.path[:MAX_PATH_CHARS]
+        method = request.method[:32]
+        size = (
+            len(path) + len(rule) + len(body or "") + sum(map(len, headers)) + sum(map(len, headers.values()))
+        )
+        now = self._clock()
+        with self._lock:
+            self.last_id += 1
+            entry = Entry(self.last_id, now, rule, method, path, status, delay_s, headers, body)
+            self._entries.append((entry, size))
+            self._bytes += size
+            while len(self._entries) > MAX_ENTRIES or self._bytes > MAX_BYTES:
+                _, gone = self._entries.popleft()
+                self._bytes -= gone
+            count, _ = self._hits.get(rule, (0, now))
+            if not count and len(self._hits) >= MAX_COUNTED:
+                del self._hits[next(iter(self._hits))]
+            self._hits[rule] = count + 1, now
+
+    def _note_misses(self, request: Request, candidates: Sequence[Compared]) -> None:
+        now = self._clock()
+        for rule in candidates[:MAX_COMPARED]:
+            difference = rule.difference(request)
+            if difference is None and request.body is not None:
+                difference = rule.body_difference(request)
+            if difference is None:
+                continue
+            found = difference.found
+            name = difference.field.rpartition(".")[2].lower()
+            if self._is_secret(difference.field.lower()) or name in self._redacted:
+                found = REDACTED
+            with self._lock:
+                self.last_id += 1
+                self._misses.append(
+                    Miss(
+                        self.last_id,
+                        now,
+                        rule.name,
+                        request.method[:32],
+                        request.path[:MAX_PATH_CHARS],
+                        difference.field[:MAX_VALUE_CHARS],
+                        difference.expected[:MAX_VALUE_CHARS],
+                        found[:MAX_VALUE_CHARS],
+                    )
+                )
+
+    def _headers(self, request: Request) -> dict[str, str]:
+        headers = {}
+        for name, value in list(request.fields().items())[:MAX_HEADERS]:
+            secret = self._is_secret(name)
+            headers[name[:MAX_VALUE_CHARS]] = REDACTED if secret else value[:MAX_VALUE_CHARS]
+        return headers
+
+    def _is_secret(self, name: str) -> bool:
+        return name in self._redacted or _SECRET.search(name) is not None
+
+    def _body(self, request: Request) -> str | None:
+        if not self._bodies or request.body is None:
+            return None
+        return request.body[:MAX_BODY_BYTES].decode("utf-8", "replace")
+
+
+def as_json(entry: Entry | Miss, moment: Callable[[float], str]) -> dict[str, Any]:
+    """An entry as the API gives it; `moment` writes a time."""
+    found: dict[str, Any] = entry._asdict()
+    found["at"] = moment(entry.at)
+    if found.get("body", "") is None:
+        del found["body"]
+    return found

@@ -1,0 +1,629 @@
+"""The control API on both interfaces: what it shows, what it changes, what it refuses, and when that ends.
+
+One table of requests runs through both sides, whose answers must be equal; the clock is the test's own.
+"""
+
+import json
+import logging
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.by_hand import Answer, Environ, Receive, Scope, Send, Sent, over_asgi, over_wsgi
+
+import mockware
+from mockware import ConfigError, Rule
+from mockware.changes import MAX_CHANGES, MAX_DOCUMENT_BYTES
+from mockware.control_api import MAX_BODY_BYTES, MAX_STREAMS, ControlAPI, Events
+from mockware.control_guard import MAX_WRONG, WINDOW_S
+from mockware.messages import Request, Response
+
+KEY = "correct horse"
+AUTHORIZED = {"Authorization": f"Bearer {KEY}"}
+BY = {"by": "ada", "why": "demo"}
+START = 1_800_000_000.0
+HOUR = 3600.0
+
+RULES = [
+    Rule("GET /a", name="a", tags=["first"], status=503),
+    Rule("POST /b", status=409),
+    Rule("GET /c", name="c", tags=["first", "second"], when={"headers": {"x-tenant": "acme"}}, status=410),
+    Rule("GET /counted", name="counted", times=3),
+]
+
+
+async def asgi_app(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+    await send({"type": "http.response.body", "body": b"app", "more_body": False})
+
+
+def wsgi_app(environ: Environ, start_response: Any) -> list[bytes]:
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"app"]
+
+
+class Control:
+    """An app behind rules, its control API, and a clock that stands still until it is set."""
+
+    def __init__(self, interface: str, rules: Any = RULES, **environ: str) -> None:
+        self.interface = interface
+        self.now = START
+        app: Any = asgi_app if interface == "ASGI" else wsgi_app
+        environ = {"MOCKWARE": "on", "MOCKWARE_CONTROL": "/_m", "MOCKWARE_KEY": KEY, **environ}
+        self.app = mockware.wrap(app, rules=rules, environ=environ, clock=lambda: self.now)
+
+    def send(self, sent: Sent) -> Answer:
+        ask: Callable[..., Answer] = over_asgi if self.interface == "ASGI" else over_wsgi
+        more = {"REMOTE_ADDR": "127.0.0.1"} if self.interface == "WSGI" else {}
+        return ask(self.app, sent, **more)
+
+    def ask(
+        self,
+        method: str,
+        place: str,
+        sent: Any = None,
+        *,
+        headers: Mapping[str, str] = AUTHORIZED,
+        query: str = "",
+    ) -> Answer:
+        fields = dict(headers)
+        body = b"" if sent is None else sent if isinstance(sent, bytes) else json.dumps(sent).encode()
+        if body:
+            fields.setdefault("Content-Type", "application/json")
+        pieces = (body,) if body else ()
+        return self.send(Sent(method, f"/_m/api{place}", query, tuple(fields.items()), pieces))
+
+    def told(self, method: str, place: str, sent: Any = None, status: int = 200, query: str = "") -> Any:
+        answer = self.ask(method, place, sent, query=query)
+        assert answer.status == status, answer
+        return json.loads(answer.body)
+
+    def status(self, path: str = "/a", method: str = "GET", **headers: str) -> int:
+        fields = tuple((name.replace("_", "-"), value) for name, value in headers.items())
+        return self.send(Sent(method, path, headers=fields)).status
+
+    def look(self) -> None:
+        self.app._installation.look(lambda _: None)
+
+    def listed(self, name: str) -> Any:
+        (found,) = [rule for rule in self.told("GET", "/rules")["rules"] if rule["name"] == name]
+        return found
+
+
+@pytest.fixture(autouse=True)
+def no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mockware.lookout.watch", lambda watcher: None)
+
+
+@pytest.fixture(params=["ASGI", "WSGI"])
+def control(request: pytest.FixtureRequest) -> Control:
+    return Control(request.param)
+
+
+# ---- what there is
+
+
+def test_every_rule_is_listed_with_what_it_does_and_how_often_it_did(control: Control) -> None:
+    assert (control.status("/a"), control.status("/a")) == (503, 503)
+    told = control.told("GET", "/rules")
+    assert (told["scope"], told["store"], told["problems"], told["store_away"]) == (
+        "process",
+        "memory:",
+        [],
+        False,
+    )
+    assert [rule["name"] for rule in told["rules"]] == ["a", "POST /b", "c", "counted"]
+    first = told["rules"][0]
+    assert first["action"] == {"kind": "reply", "status": 503, "summary": "503 Service Unavailable"}
+    assert (first["hits"], first["last_hit"]) == (2, "2027-01-15T08:00:00.000Z")
+    assert (first["on"], first["declared_on"], first["change"], first["tags"]) == (
+        True,
+        True,
+        None,
+        ["first"],
+    )
+    assert told["rules"][1]["hits"] == 0
+
+
+def test_one_rule_is_told_with_all_that_it_declares(control: Control) -> None:
+    assert control.told("GET", "/rules/c")["rule"] == {
+        "name": "c",
+        "match": "GET /c",
+        "tags": ["first", "second"],
+        "when": {"headers": {"x-tenant": "acme"}},
+        "status": 410,
+    }
+    assert control.told("GET", "/rules/POST%20%2Fb")["match"] == "POST /b"
+    assert "did you mean `c`" in control.told("GET", "/rules/C", status=404)["detail"]
+
+
+# ---- switches
+
+
+def test_a_rule_is_switched_off_and_on_and_goes_back_by_itself(control: Control) -> None:
+    told = control.told("PATCH", "/rules/a", {"on": False, "for": "30m", **BY})
+    assert told["change"] == {
+        "on": False,
+        "by": "ada",
+        "why": "demo",
+        "at": "2027-01-15T08:00:00.000Z",
+        "until": "2027-01-15T08:30:00.000Z",
+        "uses": None,
+        "uses_left": None,
+    }
+    assert control.status("/a") == 200
+    control.now += 1799
+    control.look()
+    assert control.status("/a") == 200
+    control.now += 1
+    control.look()
+    assert control.status("/a") == 503
+    assert control.listed("a")["change"] is None
+
+
+def test_a_change_without_a_time_lasts_a_working_day(control: Control) -> None:
+    assert control.told("PATCH", "/rules/a", {"on": False, **BY})["change"]["until"].startswith(
+        "2027-01-15T16:00"
+    )
+
+
+@pytest.mark.parametrize("interface", ["ASGI", "WSGI"])
+def test_what_the_environment_has_turned_off_is_turned_on_for_a_while(interface: str) -> None:
+    control = Control(interface, MOCKWARE="c")
+    assert (control.status("/a"), control.listed("a")["declared_on"]) == (200, False)
+    assert control.told("PATCH", "/rules/a", {"on": True, "for": "1m", **BY})["on"] is True
+    assert control.status("/a") == 503
+    control.now += 60  # nobody has looked yet, and its time is over nevertheless
+    assert control.status("/a") == 200
+
+
+def test_a_tag_switches_all_rules_that_have_it(control: Control) -> None:
+    told = control.told("PATCH", "/tags/first", {"on": False, **BY})
+    assert [(rule["name"], rule["on"]) for rule in told["rules"]] == [("a", False), ("c", False)]
+    assert control.status("/a") == 200
+    assert "did you mean `second`" in control.told("PATCH", "/tags/secnd", {"on": False, **BY}, 404)["detail"]
+
+
+def test_a_change_is_taken_back_and_so_are_all_of_them(control: Control) -> None:
+    control.told("PATCH", "/rules/a", {"on": False, **BY})
+    assert control.told("DELETE", "/rules/a", query="by=ada&why=done")["rules"][0]["on"] is True
+    assert control.status("/a") == 503
+    control.told("DELETE", "/rules/a", status=422, query="by=ada&why=done")
+    control.told("DELETE", "/rules/a", status=422)
+    control.told("PATCH", "/tags/first", {"on": False, **BY})
+    control.told("PUT", "/rules/new", {"rule": {"match": "/new"}, **BY}, 201)
+    control.told("POST", "/reset", BY)
+    assert [rule["change"] for rule in control.told("GET", "/rules")["rules"]] == [None] * len(RULES)
+    assert (control.status("/a"), control.status("/new")) == (503, 200)
+
+
+def test_a_rule_that_is_off_is_not_had_by_its_name_either(control: Control) -> None:
+    headers = {"x_mock_name": "a", "x_mock_key": KEY}
+    assert control.status("/elsewhere", **headers) == 503
+    control.told("PATCH", "/rules/a", {"on": False, **BY})
+    assert control.status("/elsewhere", **headers) == 400
+
+
+# ---- rules at run time
+
+
+def test_a_rule_is_added_replaced_and_taken_away(control: Control) -> None:
+    assert control.status("/new") == 200
+    answer = control.ask("PUT", "/rules/new", {"rule": {"match": "/new", "status": 418}, **BY})
+    assert (answer.status, answer.one("location")) == (201, "/_m/api/rules/new")
+    assert control.status("/new") == 418
+    told = control.told("PUT", "/rules/new", {"rule": {"match": "/new", "status": 451}, **BY})
+    assert (told["runtime"], told["declared_on"], told["source"]) == (True, None, "run time")
+    assert control.status("/new") == 451
+    assert control.told("PATCH", "/rules/new", {"on": False, **BY})["runtime"] is True
+    assert control.status("/new") == 200
+    control.told("DELETE", "/rules/new", query="by=ada&why=done")
+    control.told("GET", "/rules/new", status=404)
+
+
+def test_a_declared_rule_is_replaced_for_a_while(control: Control) -> None:
+    told = control.told("PUT", "/rules/a", {"rule": {"match": "GET /a", "status": 500}, "for": "1m", **BY})
+    assert (told["declared_on"], told["runtime"]) == (True, True)
+    assert control.status("/a") == 500
+    control.told("PUT", "/rules/POST%20%2Fb", {"rule": {"match": "POST /b", "status": 501}, **BY})
+    assert control.status("/b", "POST") == 501
+    control.now += 60
+    control.look()
+    assert control.status("/a") == 503
+
+
+def test_what_is_added_comes_before_the_files_and_the_newest_first(control: Control) -> None:
+    control.told("POST", "/rules", {"rule": {"name": "one", "match": "/a", "status": 501}, **BY}, 201)
+    control.now += 1
+    control.told("POST", "/rules", {"rule": {"match": "/{all:path}", "status": 502}, **BY}, 201)
+    assert [rule["name"] for rule in control.told("GET", "/rules")["rules"]][:3] == [
+        "/{all:path}",
+        "one",
+        "a",
+    ]
+    assert control.status("/a") == 502
+
+
+def test_the_control_page_and_what_is_never_touched_stay_out_of_any_rules_reach(tmp_path: Path) -> None:
+    path = tmp_path / "mocks.toml"
+    path.write_text('never = ["/{all:path}"]\n[[rules]]\nmatch = "/a"\n')
+    control = Control("ASGI", path)
+    control.told("POST", "/rules", {"rule": {"match": "/{all:path}", "status": 502}, **BY}, 201)
+    assert control.status("/a") == 200
+    assert control.told("GET", "/rules")["rules"][0]["name"] == "/{all:path}"
+
+
+def test_a_number_of_uses_ends_a_rule_exactly(control: Control) -> None:
+    control.told("PUT", "/rules/new", {"rule": {"match": "/new", "status": 418}, "uses": 2, **BY}, 201)
+    assert control.listed("new")["change"]["uses_left"] == 2
+    control.told("POST", "/explain", {"path": "/new"})  # which is no use
+    assert [control.status("/new") for _ in range(3)] == [418, 418, 200]
+    assert control.listed("new")["change"]["uses_left"] == 0
+    control.look()
+    control.told("GET", "/rules/new", status=404)
+
+
+@pytest.mark.parametrize(
+    ("place", "sent", "said"),
+    [
+        ("/rules/a", {"on": False, "uses": 1}, "a rule that is off is not used"),
+        ("/rules/a", {"on": True, "uses": 1}, "the rule is on as it is declared"),
+        ("/rules/counted", {"on": True, "uses": 1}, "counts its answers already"),
+    ],
+)
+def test_uses_that_mean_nothing_are_refused(control: Control, place: str, sent: Any, said: str) -> None:
+    (problem,) = control.told("PATCH", place, {**sent, **BY}, 422)["problems"]
+    assert problem["key"] == "uses"
+    assert said in problem["message"]
+
+
+# ---- what is refused
+
+
+@pytest.mark.parametrize(
+    ("sent", "keys"),
+    [
+        ({}, ["by", "why"]),
+        ({"by": " ", "why": 3}, ["by", "why"]),
+        ({**BY, "for": "8"}, ["for"]),
+        ({**BY, "for": "169h"}, ["for"]),
+        ({**BY, "for": "0s"}, ["for"]),
+        ({**BY, "for": 5, "uses": 0}, ["for", "uses"]),
+        ({**BY, "uses": True}, ["uses"]),
+        ({**BY, "wyh": "x"}, ["wyh"]),
+        ({"by": "x" * 201, "why": "y"}, ["by"]),
+    ],
+)
+def test_a_change_that_does_not_say_who_why_and_until_is_refused(
+    control: Control, sent: dict[str, Any], keys: list[str]
+) -> None:
+    told = control.told("PATCH", "/rules/a", {"on": False, **sent}, 422)
+    assert [problem["key"] for problem in told["problems"]] == keys
+    assert control.status("/a") == 503
+
+
+def test_every_problem_of_a_rule_and_of_its_change_comes_at_once(control: Control) -> None:
+    rule = {"match": "new", "statsu": 3, "status": 99}
+    told = control.told("PUT", "/rules/new", {"rule": rule, "by": "ada"}, 422)
+    assert {problem["key"] for problem in told["problems"]} == {"why", "match", "statsu", "status"}
+    assert control.told("POST", "/validate", {"rule": rule})["valid"] is False
+    assert control.told("POST", "/validate", {"rule": {"match": "/new"}}) == {"valid": True, "problems": []}
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"file": "/etc/passwd"},
+        {"replies": [{"file": "/etc/passwd"}]},
+        {"task": {"result": {"file": "/etc/passwd"}}},
+        {"task": {"webhook": {"url": "http://a.test", "secret_env": "MOCKWARE_KEY"}}},
+    ],
+)
+def test_a_rule_from_a_request_reads_neither_files_nor_the_environment(control: Control, rule: Any) -> None:
+    told = control.told("PUT", "/rules/new", {"rule": {"match": "POST /new", **rule}, **BY}, 422)
+    (problem,) = told["problems"]
+    assert problem["key"].endswith(("file", "secret_env"))
+
+
+def test_a_name_in_the_rule_and_in_the_path_are_the_same(control: Control) -> None:
+    control.told("PUT", "/rules/new", {"rule": {"match": "/new", "name": "other"}, **BY}, 422)
+    control.told("PUT", "/rules/no%20name", {"rule": {"match": "/new"}, **BY}, 422)
+
+
+def test_there_is_room_for_so_many_changes_and_so_long_rules(control: Control) -> None:
+    runtime = control.app._installation.runtime
+    control.told("PUT", "/rules/new", {"rule": {"match": "/n", "text": "x" * MAX_DOCUMENT_BYTES}, **BY}, 422)
+    change = control.app._api._changed("x", mockware.changes.Terms("a", "b"), on=False, declared=None)
+    runtime.set([change._replace(name=f"rule{i}", id=str(i)) for i in range(MAX_CHANGES)])
+    control.told("PATCH", "/rules/a", {"on": False, **BY}, 422)
+
+
+# ---- who may
+
+
+def test_without_the_key_nothing_is_said_but_that_it_is_needed(control: Control) -> None:
+    for headers in (
+        {},
+        {"Authorization": "Bearer wrong"},
+        {"Authorization": KEY},
+        {"Authorization": f"Basic {KEY}"},
+    ):
+        for method, place in (
+            ("GET", "/rules"),
+            ("GET", "/nowhere"),
+            ("OPTIONS", "/rules"),
+            ("PUT", "/events"),
+        ):
+            if headers.get("Authorization") == "Bearer wrong" and method != "GET":
+                continue
+            answer = control.ask(method, place, headers=headers)
+            assert (answer.status, answer.one("www-authenticate")) == (401, "Bearer")
+            assert not [name for name, _ in answer.fields if name.startswith("access-control")]
+            assert KEY.encode() not in answer.body
+
+
+def test_wrong_keys_are_counted_and_then_even_the_right_one_waits(control: Control) -> None:
+    ticks = [0.0]
+    control.app._api = ControlAPI(control.app._installation, ticks=lambda: ticks[0])
+    wrong = {"Authorization": "Bearer wrong"}
+    for _ in range(MAX_WRONG):
+        assert control.ask("GET", "/rules", headers=wrong).status == 401
+    answer = control.ask("GET", "/rules")
+    assert (answer.status, answer.one("retry-after")) == (429, "61")
+    ticks[0] = WINDOW_S
+    assert control.ask("GET", "/rules").status == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Sec-Fetch-Site": "same-origin", "Origin": "https://mock.test"}, 200),
+        ({"Sec-Fetch-Site": "none"}, 200),
+        ({"Origin": "https://evil.test"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://[mock.test"}, 403),
+        ({"Origin": "https://MOCK.test"}, 200),
+    ],
+)
+def test_a_page_of_another_origin_is_turned_away_with_the_right_key(
+    control: Control, headers: dict[str, str], status: int
+) -> None:
+    assert control.ask("POST", "/reset", BY, headers={**AUTHORIZED, **headers}).status == status
+
+
+@pytest.mark.parametrize(
+    "media_type", ["text/plain", "application/x-www-form-urlencoded", "application/json-x", ""]
+)
+def test_only_json_is_taken(control: Control, media_type: str) -> None:
+    headers = {**AUTHORIZED, "Content-Type": media_type}
+    assert control.ask("POST", "/reset", BY, headers=headers).status == 415
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"{", 400),
+        (b"\xff", 400),
+        (b"[" * 100_000, 400),
+        (b'{"by": NaN}', 400),
+        (b'{"by": ' + b"9" * 10_000 + b"}", 400),
+        (b"[]", 422),
+        (b'{"by": "\\ud800", "why": "\\u0000"}', 200),
+        (b" " * (MAX_BODY_BYTES + 1), 413),
+        (b" " * (2 * 1024 * 1024), 413),
+    ],
+)
+def test_what_is_no_table_is_refused_in_words(control: Control, sent: bytes, status: int) -> None:
+    answer = control.ask("POST", "/reset", sent)
+    assert answer.status == status
+    if status >= 400:
+        assert answer.one("content-type") == "application/problem+json"
+
+
+def test_every_answer_is_kept_from_caches_and_sniffers(control: Control) -> None:
+    for place in ("/rules", "/nowhere", "/openapi.json", "/export", "/journal"):
+        answer = control.ask("GET", place)
+        assert answer.one("cache-control") == "no-store"
+        assert answer.one("x-content-type-options") == "nosniff"
+        head = control.ask("HEAD", place)
+        assert (head.status, head.fields, head.body) == (answer.status, answer.fields, b"")
+
+
+def test_another_method_is_told_which_are_allowed(control: Control) -> None:
+    answer = control.ask("DELETE", "/rules")
+    assert (answer.status, answer.one("allow")) == (405, "GET, HEAD, POST")
+    assert control.ask("GET", "/tags/first").one("allow") == "PATCH"
+
+
+def test_the_start_is_refused_without_a_key_and_with_a_prefix_that_is_none() -> None:
+    with pytest.raises(ConfigError, match="MOCKWARE_KEY"):
+        Control("ASGI", MOCKWARE_KEY="")
+    for prefix in ("/", "x", "/a b", "/{a}", "/a//b", "/..", "/a?b", "/ä"):
+        with pytest.raises(ConfigError, match="MOCKWARE_CONTROL"):
+            Control("ASGI", MOCKWARE_CONTROL=prefix)
+
+
+def test_without_the_variable_the_paths_are_the_apps_own() -> None:
+    for interface in ("ASGI", "WSGI"):
+        assert Control(interface, MOCKWARE_CONTROL="").ask("GET", "/rules").body == b"app"
+
+
+# ---- explain, export, journal, events
+
+
+def test_a_request_is_explained_as_the_command_does(control: Control) -> None:
+    told = control.told("POST", "/explain", {"method": "GET", "path": "/a?x=1", "headers": {"x-a": "b"}})
+    (answer,) = told["answers"]
+    assert (answer["share"], answer["response"]["status"]) == (1.0, 503)
+    assert {miss["label"] for miss in told["misses"]} > {"rule 3 'c' of rules="}
+    control.told("PATCH", "/rules/a", {"on": False, **BY})
+    told = control.told("POST", "/explain", {"path": "/a"})
+    assert told["answers"][0]["who"] == "the app"
+    (why,) = [miss["reason"] for miss in told["misses"] if "'a'" in miss["label"]]
+    assert why == "off, switched off by ada: demo"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [{}, {"path": 3}, {"path": "a"}, {"path": "/a", "headers": {"a b": "c"}}, {"path": "/a", "headers": []}],
+)
+def test_what_is_no_request_cannot_be_explained(control: Control, sent: Any) -> None:
+    control.told("POST", "/explain", sent, 422)
+
+
+@pytest.mark.parametrize("form", ["toml", "json"])
+def test_the_present_rules_are_exported_as_a_file_that_loads_again(
+    control: Control, form: str, tmp_path: Path
+) -> None:
+    control.told("PUT", "/rules/new", {"rule": {"match": "/new", "json": {"a": "ü\x7f\n"}}, **BY}, 201)
+    control.told("PATCH", "/rules/a", {"on": False, **BY})
+    answer = control.ask("GET", "/export", query=f"format={form}")
+    assert f'filename="mocks.{form}"' in answer.one("content-disposition")
+    path = tmp_path / f"mocks.{form}"
+    path.write_bytes(answer.body)
+    again = Control(control.interface, path)
+    names = [rule["name"] for rule in again.told("GET", "/rules")["rules"]]
+    assert names == ["new", "POST /b", "c", "counted"]
+    assert again.told("GET", "/rules/new")["rule"]["json"] == {"a": "ü\x7f\n"}
+
+
+def test_toml_says_what_is_off_and_refuses_what_it_has_no_word_for(control: Control) -> None:
+    control.told("PATCH", "/rules/a", {"on": False, "by": "eve\n[[rules]]", "why": "x"})
+    text = control.ask("GET", "/export").body.decode()
+    assert text.startswith("# off: a, switched off by eve [[rules]]: x\n")
+    assert len(tomllib.loads(text)["rules"]) == 3
+    control.told("PUT", "/rules/new", {"rule": {"match": "/new", "json": None}, **BY}, 201)
+    control.told("GET", "/export", status=422)
+    control.told("GET", "/export", status=400, query="format=xml")
+    assert control.told("GET", "/export", query="format=json")["rules"][0]["json"] is None
+
+
+def test_the_journal_has_what_was_mocked_and_nearly_was_and_no_secret(control: Control) -> None:
+    control.status("/a", authorization="Bearer s3cret", cookie="s=s3cret", x_api_key="s3cret", x_shown="yes")
+    control.status("/elsewhere")
+    control.status("/c", x_tenant="other")
+    answer = control.ask("GET", "/journal")
+    (entry,) = json.loads(answer.body)["entries"]
+    assert (entry["rule"], entry["method"], entry["path"], entry["status"]) == ("a", "GET", "/a", 503)
+    assert entry["headers"]["x-shown"] == "yes"
+    assert "body" not in entry
+    assert b"s3cret" not in answer.body
+    (miss,) = control.told("GET", "/journal", query="misses=1")["misses"]
+    assert (miss["rule"], miss["field"], miss["found"]) == ("c", "when.headers.x-tenant", "'other'")
+    assert control.told("GET", "/journal", query="rule=c")["entries"] == []
+    assert control.told("GET", "/journal", query=f"after={entry['id']}")["entries"] == []
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=501", "limit=x", "after=-1", "misses=2", "limit=%D9%A3"])
+def test_a_wrong_parameter_of_the_journal_is_refused(control: Control, query: str) -> None:
+    control.told("GET", "/journal", status=400, query=query)
+
+
+def test_wsgi_has_no_events_and_says_what_to_do_instead() -> None:
+    assert "journal" in Control("WSGI").told("GET", "/events", status=501)["detail"]
+
+
+def test_events_tell_of_mocks_and_swaps_and_are_not_for_everybody_at_once() -> None:
+    control = Control("ASGI")
+    api: ControlAPI = control.app._api
+    asked = Request("GET", "/_m/api/events", headers={"authorization": f"Bearer {KEY}"})
+    streams = [api.respond(asked, streams=True) for _ in range(MAX_STREAMS)]
+    refused = api.respond(asked, streams=True)
+    assert isinstance(refused, Response)
+    assert refused.status == 503
+    stream = streams[0]
+    assert isinstance(stream, Events)
+    assert stream.news().startswith(b"event: rules\n")
+    assert stream.news() == b""
+    control.status("/a")
+    control.status("/c")
+    news = stream.news().decode()
+    assert news.index("event: mock\n") < news.index("event: miss\n")
+    stream.close()
+    assert isinstance(api.respond(asked, streams=True), Events)
+
+
+def test_changes_are_logged_with_who_and_why_and_the_key_never_is(
+    control: Control, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG, "mockware"):
+        control.told("PATCH", "/rules/a", {"on": False, "by": "eve\n", "why": "a\nb"})
+        control.ask("GET", "/rules", headers={"Authorization": "Bearer wr0ng"})
+        control.told("PUT", "/rules/new", {"rule": {"match": "/n"}, "for": "1m", **BY}, 201)
+        control.now += 60
+        control.look()
+    assert "rule 'a' switched off by 'eve' until 2027-01-15T16:00:00.000Z: 'a\\nb'" in caplog.messages
+    assert "rule 'new' is as before: its time is over (changed by 'ada')" in caplog.messages
+    assert not [line for line in caplog.messages if KEY in line or "wr0ng" in line]
+
+
+def test_a_broken_file_is_told_of_and_changes_outlive_a_good_one(control: Control, tmp_path: Path) -> None:
+    path = tmp_path / "mocks.toml"
+    path.write_text('[[rules]]\nname = "a"\nmatch = "/a"\nstatus = 500\n')
+    control = Control(control.interface, path)
+    assert control.status("/a") == 500
+    control.told("PUT", "/rules/new", {"rule": {"match": "/new", "status": 418}, **BY}, 201)
+    control.told("PATCH", "/rules/a", {"on": False, **BY})
+    path.write_text('[[rules]]\nmatch = "a"\n')
+    control.look()
+    told = control.told("GET", "/rules")
+    assert [(problem["key"], problem["rule"]) for problem in told["problems"]] == [("match", "rule 1 'a'")]
+    assert (control.status("/a"), control.status("/new")) == (200, 418)
+    path.write_text('[[rules]]\nname = "a"\nmatch = "/a"\nstatus = 501\n[[rules]]\nmatch="/b"\n')
+    control.look()
+    assert control.told("GET", "/rules")["problems"] == []
+    assert (control.status("/a"), control.status("/b"), control.status("/new")) == (200, 202, 418)
+
+
+# ---- both sides
+
+TABLE: list[tuple[str, str, Any, str]] = [
+    ("GET", "/rules", None, ""),
+    ("PATCH", "/rules/a", {"on": False, **BY}, ""),
+    ("PATCH", "/rules/a", {"on": 1, **BY}, ""),
+    ("PUT", "/rules/new", {"rule": {"match": "/ü", "text": "ü"}, **BY}, ""),
+    ("GET", "/rules/new", None, ""),
+    ("POST", "/rules", {"rule": {"match": "GET /x/{id}"}, **BY}, ""),
+    ("GET", "/rules/GET%20%2Fx%2F%7Bid%7D", None, ""),
+    ("GET", "/rules/%C3%BC", None, ""),
+    ("PATCH", "/tags/first", {"on": True, **BY}, ""),
+    ("GET", "/journal", None, "limit=3"),
+    ("GET", "/journal", None, "misses=1&limit=3"),
+    ("POST", "/explain", {"path": "/%C3%BC?a=b"}, ""),
+    ("POST", "/validate", {"rule": {"match": "x"}}, ""),
+    ("GET", "/export", None, "format=json"),
+    ("GET", "/export", None, ""),
+    ("GET", "/openapi.json", None, ""),
+    ("DELETE", "/rules/new", None, "by=a&why=b"),
+    ("POST", "/reset", BY, ""),
+    ("POST", "/reset", b"{", ""),
+    ("GET", "/", None, ""),
+    ("GET", "/rules/", None, ""),
+    ("TRACE", "/rules", None, ""),
+]
+
+
+def test_both_interfaces_give_the_same_answers() -> None:
+    asgi, wsgi = Control("ASGI"), Control("WSGI")
+    for method, place, sent, query in TABLE:
+        one, other = (side.ask(method, place, sent, query=query) for side in (asgi, wsgi))
+        # The journal's headers are those of each side's own server.
+        assert (one.status, one.fields, one.body) == (other.status, other.fields, other.body), place
+
+
+@pytest.mark.parametrize("matches", [["/a"], ["/a", "/b/{id}"]], ids=["exact", "templates"])
+def test_no_rule_stands_in_the_place_of_the_control_api(matches: list[str]) -> None:
+    for interface in ("ASGI", "WSGI"):
+        control = Control(
+            interface, [Rule(match, status=500) for match in (*matches, "/_m/api/rules", "/_m")]
+        )
+        assert control.told("GET", "/rules")["scope"] == "process"
+        assert control.send(Sent("GET", "/_m")).status == 404
+        assert control.status("/_mx") == 200
+        assert control.ask("GET", "/rules/%C3%BC").status == 404
+        # A trigger is no way around it either.
+        assert control.status("/_m/api/rules", x_mock_status="202", x_mock_key=KEY) == 401

@@ -1,0 +1,157 @@
+"""The journal: bounded in number and in bytes, without secrets, and silent about passthrough."""
+
+import pytest
+
+from mockware import Rule
+from mockware.config import Configuration, Entry
+from mockware.decisions import PASSTHROUGH, Passthrough
+from mockware.engine import CompiledRule
+from mockware.journal import (
+    MAX_BODY_BYTES,
+    MAX_BYTES,
+    MAX_COMPARED,
+    MAX_COUNTED,
+    MAX_ENTRIES,
+    MAX_HEADERS,
+    MAX_MISSES,
+    MAX_PATH_CHARS,
+    MAX_VALUE_CHARS,
+    REDACTED,
+    Journal,
+)
+from mockware.messages import Request, Response
+
+MOCK = Response(503, "Service Unavailable", (), b"", rule="down", delay_s=1.5)
+
+
+def journal(*redacted: str, bodies: bool = False) -> Journal:
+    found = Journal(clock=lambda: 5.0)
+    found.obey(redacted=redacted, bodies=bodies)
+    return found
+
+
+def compiled(*rules: Rule) -> list[CompiledRule]:
+    return [CompiledRule(Entry(f"rule{i}", rule, "test"), Configuration()) for i, rule in enumerate(rules)]
+
+
+def test_a_mock_is_noted_with_when_what_and_how() -> None:
+    kept = journal()
+    kept.note(Request("POST", "/pay", "a=b", {"x-a": "b"}), MOCK, ())
+    assert kept.entries()[0]._asdict() == {
+        "id": 1,
+        "at": 5.0,
+        "rule": "down",
+        "method": "POST",
+        "path": "/pay",
+        "status": 503,
+        "delay_s": 1.5,
+        "headers": {"x-a": "b"},
+        "body": None,
+    }
+    assert kept.hits("down") == (1, 5.0)
+    assert kept.hits("other") == (0, None)
+
+
+def test_passthrough_leaves_no_trace() -> None:
+    kept = journal()
+    kept.note(Request("GET", "/a"), PASSTHROUGH, ())
+    kept.note(Request("GET", "/a"), Passthrough(delay_s=1.0), ())
+    kept.note(Request("GET", "/a"), Response(200, "OK", (), b"", rule=""), ())
+    assert (kept.entries(), kept.misses(), kept.last_id) == ([], [], 0)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "authorization",
+            "proxy-authorization",
+            "cookie",
+            "x-mock-key",
+            "x-api-key",
+            "apikey",
+            "x-auth-token",
+        ),
+        *(
+            "x-csrf-token",
+            "baggage",
+            "x-amz-security-token",
+            "x-session-id",
+            "x-hub-signature-256",
+            "x-listed",
+        ),
+    ],
+)
+def test_what_may_be_a_secret_is_struck_out(name: str) -> None:
+    kept = journal("x-listed")
+    kept.note(Request("GET", "/a", headers={name: "s3cret", "accept": "*/*"}), MOCK, ())
+    (entry,) = kept.entries()
+    assert entry.headers == {name: REDACTED, "accept": "*/*"}
+
+
+def test_the_number_of_entries_is_bounded_and_the_newest_stay() -> None:
+    kept = journal()
+    for i in range(MAX_ENTRIES + 10):
+        kept.note(Request("GET", f"/{i}"), MOCK, ())
+    assert len(kept.entries()) == MAX_ENTRIES
+    assert kept.entries()[0].path == f"/{MAX_ENTRIES + 9}"
+    assert [entry.id for entry in kept.entries(after=MAX_ENTRIES + 8)] == [MAX_ENTRIES + 10, MAX_ENTRIES + 9]
+    assert kept.hits("down")[0] == MAX_ENTRIES + 10
+
+
+def test_the_bytes_of_all_entries_are_bounded_and_so_is_each_part() -> None:
+    kept = journal(bodies=True)
+    headers = {f"x-{i}": "v" * 10_000 for i in range(100)}
+    request = Request("GET", "/" + "p" * 10_000, headers=headers, body=b"b" * 100_000)
+    for _ in range(MAX_ENTRIES):
+        kept.note(request, MOCK, ())
+    entry = kept.entries()[0]
+    assert (len(entry.path), len(entry.headers)) == (MAX_PATH_CHARS, MAX_HEADERS)
+    assert {len(value) for value in entry.headers.values()} == {MAX_VALUE_CHARS}
+    assert len(entry.body or "") == MAX_BODY_BYTES
+    sizes = [
+        len(entry.path)
+        + len(entry.body or "")
+        + sum(len(name) + len(value) for name, value in entry.headers.items())
+        for entry in kept.entries()
+    ]
+    assert len(sizes) < MAX_ENTRIES
+    assert sum(sizes) <= MAX_BYTES
+
+
+def test_a_near_miss_names_the_field_that_differed() -> None:
+    kept = journal()
+    rules = compiled(
+        Rule("POST /a"),
+        Rule("GET /a", when={"query": {"x": "1"}}),
+        Rule("GET /a", when={"json": {"kind": "big"}}),
+        Rule("GET /a", when={"headers": {"authorization": "Bearer right"}}),
+    )
+    kept.note(
+        Request("GET", "/a", "x=2", {"authorization": "Bearer s3cret"}, b'{"kind": "s"}'), PASSTHROUGH, rules
+    )
+    assert [(miss.rule, miss.field, miss.found) for miss in reversed(kept.misses())] == [
+        ("rule0", "method", "GET"),
+        ("rule1", "when.query.x", "'2'"),
+        ("rule2", "when.json.kind", "'s'"),
+        ("rule3", "when.headers.authorization", REDACTED),
+    ]
+    assert len(kept.misses(rule="rule1")) == 1
+
+
+def test_near_misses_are_bounded_in_number_and_so_is_what_is_compared() -> None:
+    kept = journal()
+    rules = compiled(*[Rule("POST /a") for _ in range(MAX_COMPARED + 3)])
+    kept.note(Request("GET", "/a"), PASSTHROUGH, rules)
+    assert len(kept.misses()) == MAX_COMPARED
+    for _ in range(MAX_MISSES):
+        kept.note(Request("GET", "/a"), PASSTHROUGH, rules)
+    assert len(kept.misses()) == MAX_MISSES
+
+
+def test_as_many_rules_are_counted_as_there_is_room_for() -> None:
+    kept = journal()
+    for i in range(MAX_COUNTED + 1):
+        kept.note(Request("GET", "/a"), Response(200, "OK", (), b"", rule=f"r{i}"), ())
+    assert kept.hits("r0") == (0, None)
+    assert (kept.hits("r1"), kept.hits(f"r{MAX_COUNTED}")) == ((1, 5.0), (1, 5.0))
