@@ -20,7 +20,7 @@ def statuses_document(root: str) -> dict[str, Any]:
 def status_document(
     reference: Reference, snippets: Sequence[Mapping[str, Any]], root: str, *, curl: str
 ) -> dict[str, Any]:
-    """All that there is to say of one status. `curl` is the line that gets it where this is read, `snippets` the code."""
+    """All that there is to say of one status: `snippets` give it, `curl` gets it where this is read."""
     response = reference.response
     return {
         **_named(reference.status, root),
