@@ -99,6 +99,8 @@ FLOORS = {
     "reference": 3,
     "fallback": 3,
     "reference_page": 4,
+    "control_page": 5,
+    "reference_document": 4,
     "stores": 4,
     "task_table": 5,
     "rules": 6,

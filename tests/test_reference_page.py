@@ -15,7 +15,7 @@ from mockware.messages import Response
 from mockware.reference import Reference, raw_text, reference_for
 from mockware.reference_page import (
     Panel,
-    _asset,
+    asset,
     code_block,
     content_security_policy,
     error_page,
@@ -355,6 +355,6 @@ def test_a_page_is_whole_and_well_formed(code: int) -> None:
 
 
 def test_style_and_script_do_not_end_before_they_end() -> None:
-    assert "</" not in _asset("reference_page.css")
-    assert "</script" not in _asset("reference_page.js").lower()
-    assert "<!--" not in _asset("reference_page.js")
+    assert "</" not in asset("reference_page.css")
+    assert "</script" not in asset("reference_page.js").lower()
+    assert "<!--" not in asset("reference_page.js")

@@ -8,7 +8,9 @@ gives is in `control_document.py`; what a rule may be is decided by the rules fi
 from __future__ import annotations
 
 import json
+import re
 import secrets
+import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -32,17 +34,22 @@ from .changes import (
 from .config import Configuration, Entry, read_rule
 from .control_document import document
 from .control_guard import Guard, RefusedError
+from .control_page import control_page, page_fields
 from .environment import Environment
 from .exceptions import ConfigError, Problem, StoreError, did_you_mean, quoted
 from .explanation import explain, read_request
-from .journal import MAX_ENTRIES, Journal, as_json
+from .journal import MAX_ENTRIES, Journal, Miss, as_json
+from .journal import Entry as MockEntry
 from .logs import logger
 from .messages import Request, Response
-from .reference import raw_text
+from .origins import origin_of
+from .reference import raw_text, reference_for
+from .reference_document import status_document, statuses_document
 from .replies import PROBLEM_JSON
 from .rule_documents import as_toml, document_of, rules_file
 from .rules import Rule
 from .runtime_rules import RuntimeRules
+from .snippets import status_values
 from .statuses import status_for
 from .task_table import TaskTable, Webhook
 
@@ -59,6 +66,10 @@ QUIET_S = 10.0
 STREAM_S = 20.0
 # Each is polled; a team has fewer people.
 MAX_STREAMS = 20
+
+_UNKNOWN_ORIGIN = "http://127.0.0.1:8000"
+# What a mock may answer.
+_CODE = re.compile("[2-5][0-9]{2}")
 
 _CHANGE_KEYS = ("by", "why", "for", "uses")
 
@@ -104,19 +115,24 @@ class Events:
         lines: list[str] = []
         if self._desk.generation != self._generation:
             self._generation = self._desk.generation
-            lines.append(f'event: rules\ndata: {{"generation": {self._generation}}}\n\n')
+            change = {"generation": self._generation, "process": getpid()}
+            lines.append(f"event: rules\ndata: {json.dumps(change)}\n\n")
         last = self._journal.last_id
         if last != self._last:
             for entry in reversed(self._journal.entries(after=self._last)):
-                lines.append(f"id: {entry.id}\nevent: mock\ndata: {json.dumps(as_json(entry, moment))}\n\n")
+                lines.append(f"id: {entry.id}\nevent: mock\ndata: {self._data(entry)}\n\n")
             for miss in reversed(self._journal.misses(after=self._last)):
-                lines.append(f"event: miss\ndata: {json.dumps(as_json(miss, moment))}\n\n")
+                lines.append(f"event: miss\ndata: {self._data(miss)}\n\n")
             self._last = last
         self._quiet_s = 0.0 if lines else self._quiet_s + NEWS_S
         if self._quiet_s >= QUIET_S:
             self._quiet_s = 0.0
             lines.append(": still here\n\n")
         return "".join(lines).encode()
+
+    def _data(self, found: MockEntry | Miss) -> str:
+        # Each process counts its own.
+        return json.dumps({**as_json(found, moment), "process": getpid()})
 
     def close(self) -> None:
         self._done()
@@ -143,6 +159,7 @@ class ControlAPI:
         self._named: dict[str, dict[str, Callable[..., Response]]] = {
             "/api/rules/": rules,
             "/api/tags/": {"PATCH": self._switch_tag},
+            "/api/statuses/": {"GET": self._status},
         }
         self._places: dict[str, dict[str, Callable[[Request], Response | Events]]] = {
             "/api/rules": {"GET": self._rules, "POST": self._post},
@@ -152,6 +169,7 @@ class ControlAPI:
             "/api/journal": {"GET": self._read_journal},
             "/api/events": {"GET": self._events},
             "/api/export": {"GET": self._export},
+            "/api/statuses": {"GET": self._statuses},
             "/api/openapi.json": {"GET": self._document},
         }
 
@@ -194,7 +212,16 @@ class ControlAPI:
 
     def _page(self, request: Request, place: str) -> Response:
         """What is shown to whoever has no key yet: nothing of the rules."""
-        return _problem(404, f"there is nothing at {quoted(request.path)}")
+        if place not in ("", "/"):
+            return _problem(404, f"there is nothing at {quoted(request.path)}")
+        if request.method not in ("GET", "HEAD"):
+            return _problem(405, "allowed here: GET, HEAD", headers=[("Allow", "GET, HEAD")])
+        if not place:
+            # The page asks for what is beside it. Relative, whatever a proxy has taken off before us.
+            beside = self._prefix.rpartition("/")[2]
+            return _text("", "text/plain", status=308, headers=[("Location", f"{beside}/")])
+        body = control_page().encode()
+        return Response(200, "OK", [*page_fields(), ("Content-Length", str(len(body)))], body, rule="")
 
     def _handler(
         self, request: Request, place: str
@@ -260,6 +287,19 @@ class ControlAPI:
 
     def _document(self, request: Request) -> Response:
         return _json(document(request.mount + self._prefix, version("mockware")))
+
+    def _statuses(self, request: Request) -> Response:
+        return _json(statuses_document(f"{request.mount}{self._prefix}/api/statuses"))
+
+    def _status(self, request: Request, name: str) -> Response:
+        if not _CODE.fullmatch(name):
+            raise _BadRequestError(f"{quoted(name)} is no status of a mock: 200 to 599 are", 404)
+        origin = origin_of(request, trusts_forwarded=self._guard.trusts_forwarded) or _UNKNOWN_ORIGIN
+        reference = reference_for(int(name), url=shlex.quote(f"{origin}{request.mount}/"))
+        # With a key, a trigger has to show it; a shell that knows it puts it in.
+        curl = reference.curl.replace("curl -i ", 'curl -i -H "X-Mock-Key: $MOCKWARE_KEY" ')
+        root = f"{request.mount}{self._prefix}/api/statuses"
+        return _json(status_document(reference, status_values(int(name)), root, curl=curl))
 
     def _export(self, request: Request) -> Response:
         configuration = self._desk.applied.configuration

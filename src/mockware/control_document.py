@@ -213,6 +213,38 @@ _SCHEMAS: dict[str, Any] = {
     ),
 }
 
+_STATUS_KEYS: dict[str, Any] = {
+    "code": {"type": "integer"},
+    "phrase": _TEXT,
+    "meaning": _TEXT,
+    "section": _TEXT,
+    "link": _TEXT,
+    "reference": _TEXT,
+}
+_SCHEMAS |= {
+    "Statuses": _whole_table(statuses=_list(_whole_table(**_STATUS_KEYS))),
+    "Reference": _whole_table(
+        **_STATUS_KEYS,
+        response=_whole_table(status={"type": "integer"}, headers=_list(_list(_TEXT)), body=_TEXT, raw=_TEXT),
+        curl=_TEXT,
+        trigger=_TEXT,
+        snippets=_list(
+            _whole_table(
+                framework=_TEXT,
+                title=_TEXT,
+                language=_TEXT,
+                files=_list(_whole_table(path=_TEXT, text=_TEXT)),
+            )
+        ),
+    ),
+}
+
+_CODE = {
+    "name": "code",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "pattern": "^[2-5][0-9]{2}$"},
+}
 _NAME = {
     "name": "name",
     "in": "path",
@@ -363,6 +395,17 @@ def document(prefix: str, version: str) -> dict[str, Any]:
                             {"enum": ["0", "1"]},
                         ),
                     ),
+                ),
+            },
+            "/statuses": {
+                "get": _operation("The statuses that have a name, and what each means.", "Statuses"),
+            },
+            "/statuses/{code}": {
+                "parameters": [_CODE],
+                "get": _operation(
+                    "A status as a mock, the line that asks for it, and the code that gives it.",
+                    "Reference",
+                    "404",
                 ),
             },
             "/events": {

@@ -27,7 +27,7 @@ const copy = async (code) => {
   }
 };
 
-for (const block of document.querySelectorAll(".block")) {
+const addCopyButton = (block) => {
   const pre = block.querySelector("pre");
   const word = made("span", {}, "Copy");
   const about = made("span", { class: "unseen" }, ` the ${pre.getAttribute("aria-label")}`);
@@ -44,7 +44,9 @@ for (const block of document.querySelectorAll(".block")) {
     }, COPIED_MS);
   });
   block.append(button);
-}
+};
+
+document.querySelectorAll(".block").forEach(addCopyButton);
 
 // ---- tabs (https://www.w3.org/WAI/ARIA/apg/patterns/tabs/)
 
@@ -64,7 +66,8 @@ const remember = (slug) => {
   }
 };
 
-for (const group of document.querySelectorAll(".tabs")) {
+// `addressed`: the chosen tab is in the page's address.
+const makeTabs = (group, addressed) => {
   const panels = [...group.querySelectorAll(":scope > section")];
   const list = made("div", { role: "tablist", "aria-label": group.dataset.label });
   const tabs = panels.map((panel) => {
@@ -93,10 +96,10 @@ for (const group of document.querySelectorAll(".tabs")) {
     choose(chosen);
     tabs[chosen].focus();
     remember(panels[chosen].id);
-    history.replaceState(null, "", `#${panels[chosen].id}`);
+    if (addressed) history.replaceState(null, "", `#${panels[chosen].id}`);
   };
   const named = (slug) => panels.findIndex((panel) => panel.id === slug);
-  const fromAddress = () => named(location.hash.slice(1));
+  const fromAddress = () => (addressed ? named(location.hash.slice(1)) : -1);
 
   list.addEventListener("click", (event) => {
     const at = tabs.indexOf(event.target.closest("[role=tab]"));
@@ -115,9 +118,13 @@ for (const group of document.querySelectorAll(".tabs")) {
     event.preventDefault();
     take(next);
   });
-  addEventListener("hashchange", () => {
-    const at = fromAddress();
-    if (at >= 0) choose(at);
-  });
+  if (addressed) {
+    addEventListener("hashchange", () => {
+      const at = fromAddress();
+      if (at >= 0) choose(at);
+    });
+  }
   choose(Math.max(0, fromAddress(), fromAddress() < 0 ? named(remembered()) : -1));
-}
+};
+
+document.querySelectorAll(".tabs").forEach((group) => makeTabs(group, true));

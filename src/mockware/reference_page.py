@@ -29,6 +29,9 @@ _ICON = (
     "%3Cpath d='M4 12V5l4 4 4-4v7' fill='none' stroke='%23fff' stroke-width='2'/%3E%3C/svg%3E"
 )
 
+# What every page has in it.
+_ASSETS = ("reference_page.css", "reference_page.js")
+
 
 class Panel(NamedTuple):
     """One of several texts of which one is looked at: `slug` is its name in the URL, `title` for people."""
@@ -92,17 +95,23 @@ def error_page(title: str, detail: str, *, prefix: str) -> str:
 # ---- pieces
 
 
-def document(title: str, parts: Iterable[str], *, navigation: str = "") -> str:
-    """A whole page around `parts`, which are HTML already."""
+def document(title: str, parts: Iterable[str], *, navigation: str = "", more: Sequence[str] = ()) -> str:
+    """A whole page around `parts`, which are HTML already.
+
+    `more` are assets, styles and scripts, that come after those of every page.
+    """
+    assets = (*_ASSETS, *more)
+    styles = "".join(f"<style>{asset(name)}</style>\n" for name in assets if name.endswith(".css"))
+    scripts = "".join(f"<script>{asset(name)}</script>\n" for name in assets if name.endswith(".js"))
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
         f"<title>{escape(title)} - mockware</title>\n"
         f'<link rel="icon" href="{_ICON}">\n'
-        f"<style>{_asset('reference_page.css')}</style>\n</head>\n<body>\n"
+        f"{styles}</head>\n<body>\n"
         f"<header>{navigation}</header>\n<main>\n" + "\n".join(parts) + "\n</main>\n"
-        f"<script>{_asset('reference_page.js')}</script>\n</body>\n</html>\n"
+        f"{scripts}</body>\n</html>\n"
     )
 
 
@@ -126,11 +135,16 @@ def tabs(panels: Iterable[Panel], label: str) -> str:
 
 
 @cache
-def content_security_policy() -> str:
-    """The policy for every page made here (https://www.w3.org/TR/CSP3/)."""
+def content_security_policy(*more: str, extra: str = "") -> str:
+    """The policy for every page made here, with the assets `more` (https://www.w3.org/TR/CSP3/).
+
+    `extra` are directives that such a page needs besides.
+    """
+    assets = (*_ASSETS, *more)
+    scripts = " ".join(_hash(name) for name in assets if name.endswith(".js"))
+    styles = " ".join(_hash(name) for name in assets if name.endswith(".css"))
     return (
-        f"default-src 'none'; script-src {_hash('reference_page.js')}; "
-        f"style-src {_hash('reference_page.css')}; img-src data:; "
+        f"default-src 'none'; script-src {scripts}; style-src {styles}; img-src data:; {extra}"
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
 
@@ -154,9 +168,10 @@ def _navigation(status: Status | None, prefix: str) -> str:
 
 
 @cache
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """A text that lies beside this file."""
     return files(__package__).joinpath(name).read_text("utf-8")
 
 
 def _hash(name: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(_asset(name).encode()).digest()).decode()}'"
+    return f"'sha256-{base64.b64encode(hashlib.sha256(asset(name).encode()).digest()).decode()}'"

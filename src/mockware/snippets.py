@@ -7,8 +7,9 @@ response cannot be in the code, and the code says so. How a framework is written
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -29,6 +30,7 @@ from .exceptions import did_you_mean, quoted
 from .handlers import EXPRESSIONS, MAX_BODY_BYTES, Framework, Handler
 from .messages import Request, Response
 from .paths import Parameter
+from .reference_page import Panel
 from .replies import build_reply
 from .rules import Rule
 
@@ -114,6 +116,12 @@ def as_values(slug: str, files: Mapping[str, str] | None = None) -> dict[str, An
     return told
 
 
+@lru_cache(maxsize=64)  # of 400 codes, those that are looked at
+def status_values(code: int) -> Sequence[Mapping[str, Any]]:
+    """`status_files` in all frameworks, for programs that read JSON. Raises ValueError as that."""
+    return tuple(as_values(slug, status_files(code, slug)) for slug in FRAMEWORKS)
+
+
 def status_files(code: int, framework: str) -> Mapping[str, str]:
     """The code that answers GET /status/CODE as a mock of `code` does: files by their names.
 
@@ -128,6 +136,15 @@ def status_files(code: int, framework: str) -> Mapping[str, str]:
 def status_snippet(code: int, framework: str) -> str:
     """`status_files` as one text; each file's first line says where it goes. Raises ValueError as that."""
     return "\n".join(status_files(code, framework).values())
+
+
+@lru_cache(maxsize=64)  # of 400 codes, those that are looked at
+def status_panels(code: int) -> tuple[Panel, ...]:
+    """`status_snippet` in all frameworks, for a page. Raises ValueError for a status that is none."""
+    return tuple(
+        Panel(framework.slug, framework.title, framework.language, status_snippet(code, framework.slug))
+        for framework in FRAMEWORKS.values()
+    )
 
 
 def rule_files(rule: Rule, framework: str) -> Mapping[str, str]:

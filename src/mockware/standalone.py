@@ -11,18 +11,18 @@ import random
 import shlex
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
 
 from .asgi import Receive, Scope, ScopeRequest, Send, reply, reply_at_once, route_path
 from .exceptions import quoted
 from .messages import Response
 from .negotiation import preferred
 from .origins import origin_of, prefix_of
-from .reference import Reference, find_status, raw_text, reference_for
-from .reference_page import Panel, content_security_policy, error_page, overview_page, status_page
+from .reference import find_status, reference_for
+from .reference_document import status_document, statuses_document
+from .reference_page import content_security_policy, error_page, overview_page, status_page
 from .replies import JSON, Content, build_problem, problem_content
-from .snippets import FRAMEWORKS, as_values, status_files, status_snippet
-from .statuses import CATALOGUE, Status, status_for
+from .snippets import status_panels, status_values
+from .statuses import CATALOGUE, status_for
 from .triggers import RULE_NAME, draw, parse_choices
 
 _STATUS = "/status/"
@@ -120,8 +120,7 @@ class StandaloneApp:
         if not word:
             if wants_html:
                 return _page(200, overview_page(base=base, prefix=prefix))
-            listed = [_named(status, base) for status in CATALOGUE.values()]
-            return _content(200, Content.from_json({"statuses": listed}), _VARY)
+            return _content(200, Content.from_json(statuses_document(base + _REFERENCE)), _VARY)
         try:
             code = find_status(word)
         except ValueError as error:
@@ -131,8 +130,12 @@ class StandaloneApp:
         reference = reference_for(code)
         curl = shlex.join(("curl", "-i", f"{base}{_STATUS}{code}"))
         if wants_html:
-            return _page(200, status_page(reference, _panels(code), curl=curl, prefix=prefix))
-        return _content(200, Content.from_json(_document(reference, curl, base)), _VARY)
+            return _page(200, status_page(reference, status_panels(code), curl=curl, prefix=prefix))
+        return _content(
+            200,
+            Content.from_json(status_document(reference, status_values(code), base + _REFERENCE, curl=curl)),
+            _VARY,
+        )
 
     def _mocked(self, codes: str) -> Response:
         try:
@@ -149,45 +152,6 @@ class StandaloneApp:
             response = self._mocks[code] = reference_for(code).response
             self._at_once[f"{_STATUS}{code}"] = response
         return response
-
-
-# ---- the reference
-
-
-@lru_cache(maxsize=64)  # of 400 codes, those that are looked at
-def _panels(code: int) -> tuple[Panel, ...]:
-    return tuple(
-        Panel(framework.slug, framework.title, framework.language, status_snippet(code, framework.slug))
-        for framework in FRAMEWORKS.values()
-    )
-
-
-def _named(status: Status, base: str) -> dict[str, Any]:
-    return {
-        "code": status.code,
-        "phrase": status.phrase,
-        "meaning": status.meaning,
-        "section": status.section,
-        "link": status.link,
-        "reference": f"{base}{_REFERENCE}/{status.code}",
-    }
-
-
-def _document(reference: Reference, curl: str, base: str) -> dict[str, Any]:
-    """All that the page of a status says, for programs."""
-    response = reference.response
-    return {
-        **_named(reference.status, base),
-        "response": {
-            "status": response.status,
-            "headers": response.headers,
-            "body": response.body.decode(),
-            "raw": raw_text(response),
-        },
-        "curl": curl,
-        "trigger": reference.curl,
-        "snippets": [as_values(slug, status_files(response.status, slug)) for slug in FRAMEWORKS],
-    }
 
 
 def _base(request: ScopeRequest, scope: Scope) -> str:
