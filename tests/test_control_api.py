@@ -622,7 +622,7 @@ def test_no_rule_stands_in_the_place_of_the_control_api(matches: list[str]) -> N
             interface, [Rule(match, status=500) for match in (*matches, "/_m/api/rules", "/_m")]
         )
         assert control.told("GET", "/rules")["scope"] == "process"
-        assert control.send(Sent("GET", "/_m")).status == 404
+        assert control.send(Sent("GET", "/_m")).status == 308, "to the page"
         assert control.status("/_mx") == 200
         assert control.ask("GET", "/rules/%C3%BC").status == 404
         # A trigger is no way around it either.
