@@ -168,16 +168,21 @@ def test_a_delay_holds_up_a_server_that_has_nobody_else(fleet: Fleet) -> None:
 def test_a_client_that_leaves_during_a_delay_harms_nobody(fleet: Fleet, reset: bool) -> None:
     running = fleet.wrapped
     since = running.log.mark
-    leaving = running.connect()
-    leaving.send(rawhttp.request("POST", "/slow", body=b"{}"))
-    if not running.deviates("one request at a time"):
-        with running.connect() as other:  # by its answer, the server has seen the first request too
-            assert other.ask("GET", "/hello").status == 200
-    leaving.leave(reset=reset)
-    with running.talk() as talk:  # the same delay, begun later: by its end, the first one is over
-        judge_canonical(talk.ask("POST", "/slow", body=b"{}"), "slow")
     lost = reset and running.deviates("reports lost clients")
-    assert complaints(running.log.text[since:]) == (["OSError: write error"] if lost else [])
+    # A server with several threads may see the second request first, and of the other nothing but its end.
+    for _ in range(5):
+        leaving = running.connect()
+        leaving.send(rawhttp.request("POST", "/slow", body=b"{}"))
+        if not running.deviates("one request at a time"):
+            with running.connect() as other:
+                assert other.ask("GET", "/hello").status == 200
+        leaving.leave(reset=reset)
+        with running.talk() as talk:  # the same delay, begun later: by its end, the first one is over
+            judge_canonical(talk.ask("POST", "/slow", body=b"{}"), "slow")
+        said = complaints(running.log.text[since:])
+        if said or not lost:
+            break
+    assert said == (["OSError: write error"] if lost else [])
 
 
 @on_every_server
