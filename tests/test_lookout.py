@@ -169,13 +169,13 @@ class Looker:
         self.looked = threading.Event()
         self.thread: threading.Thread | None = None
         self.slept = False
-        self._error = error
+        self.error = error
 
     def look(self, pause: Callable[[float], object]) -> None:
         self.thread = threading.current_thread()
         self.looked.set()
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
 
     def fall_asleep(self) -> None:
         self.slept = True
@@ -202,6 +202,7 @@ def test_one_that_fails_is_logged_and_holds_up_nobody(caplog: pytest.LogCaptureF
     bad.looked.clear()
     assert bad.looked.wait(PATIENCE_S), "there is another time"
     assert "looking at rules files failed" in caplog.text
+    bad.error = None  # or it would go on in the log of every other test
 
 
 def test_the_thread_ends_when_nobody_watches_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
