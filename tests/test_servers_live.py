@@ -83,7 +83,11 @@ class Way(NamedTuple):
         return self.module + ("-preload" if "--preload" in self.arguments else "") + f"-{self.arguments[-1]}"
 
 
-_GUNICORN = ("--bind=127.0.0.1:{port}", "--worker-class=gthread", "--threads=4", "--graceful-timeout=1")
+# Without its control socket: that has a thread of its own in the master, and one path for all gunicorns.
+_GUNICORN = (
+    *("--bind=127.0.0.1:{port}", "--worker-class=gthread", "--threads=4", "--graceful-timeout=1"),
+    "--no-control-socket",
+)
 UVICORN = Way("uvicorn", ("--port={port}", "--no-access-log", "live_app:asgi"))
 GRANIAN_ASGI = Way("granian", ("--port={port}", "--interface=asgi", "--workers=2", "live_app:asgi"), 2)
 GRANIAN_WSGI = Way("granian", ("--port={port}", "--interface=wsgi", "--blocking-threads=4", "live_app:wsgi"))
