@@ -349,7 +349,7 @@ async def _control(
     if isinstance(answer, Response):
         await reply(scope, receive, send, request.path, answer)
         return
-    from .control_api import NEWS_S, STREAM_S
+    from .control_journal import NEWS_S, STREAM_S
 
     async def tell() -> None:
         headers = list(answer.opening.raw_headers)
