@@ -179,8 +179,6 @@ class CompiledRule:
                 delay_s = self.delay.draw(chance)
             # Both together stay below what anybody waits here.
             delay_after_s = min(self.delay_after.draw(chance), MAX_DELAY_S - delay_s)
-            if not (delay_s or delay_after_s or self.patch):
-                return PASSTHROUGH
             return Passthrough(delay_s, delay_after_s, self.patch, self.name)
         place = self.sequence.step(before)
         if place is None:
