@@ -5,6 +5,7 @@ One table of requests runs through both sides, whose answers must be equal; the 
 
 import json
 import logging
+import threading
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from tests.by_hand import Answer, Environ, Receive, Scope, Send, Sent, over_asgi, over_wsgi
 
 import mockware
-from mockware import ConfigError, Rule
+from mockware import ConfigError, Rule, waiting
 from mockware.changes import MAX_CHANGES, MAX_DOCUMENT_BYTES, Change
 from mockware.control_api import ControlAPI
 from mockware.control_guard import MAX_WRONG, WINDOW_S
@@ -554,6 +555,17 @@ def test_a_stream_that_its_server_dropped_takes_nobodys_place() -> None:
     asked = Request("GET", "/_m/api/events", headers={"authorization": f"Bearer {KEY}"})
     for _ in range(MAX_STREAMS + 1):  # none is ever closed
         assert isinstance(api.respond(asked, streams=True), Events)
+
+
+@pytest.mark.parametrize("interface", ["ASGI", "WSGI"])
+def test_the_refusal_of_too_many_sleepers_before_the_app_is_in_the_journal(
+    interface: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    control = Control(interface, [Rule("/slow", name="slow", passthrough=True, delay="5s")])
+    monkeypatch.setattr(waiting, "_places", threading.BoundedSemaphore(0))
+    assert control.status("/slow") == 503
+    (entry,) = control.told("GET", "/journal")["entries"]
+    assert (entry["rule"], entry["status"]) == ("slow", 503)
 
 
 def test_changes_are_logged_with_who_and_why_and_the_key_never_is(

@@ -244,6 +244,7 @@ class ASGIMockMiddleware:
                     send = _late(send, decision.delay_after_s, listener) if decision.delay_after_s else send
                     return await app(scope, listener, send)
         refusal = too_many_sleepers(decision.rule, request.method)
+        snapshot.note(request, refusal, candidates)
         send = _adding(snapshot.fields_beside(refusal, request), send)
         return await reply(scope, receive, send, path, refusal, expects=expects)
 
