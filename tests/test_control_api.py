@@ -600,6 +600,17 @@ def test_a_broken_file_is_told_of_and_changes_outlive_a_good_one(control: Contro
     assert (control.status("/a"), control.status("/b"), control.status("/new")) == (200, 202, 418)
 
 
+def test_whether_a_proxy_is_trusted_is_what_the_file_says_by_now(control: Control, tmp_path: Path) -> None:
+    path = tmp_path / "mocks.toml"
+    path.write_text("trust_forwarded = false\n")
+    control = Control(control.interface, path)
+    headers = {**AUTHORIZED, "Origin": "https://staging.test", "X-Forwarded-Host": "staging.test"}
+    assert control.ask("GET", "/rules", headers=headers).status == 403
+    path.write_text("trust_forwarded = true\n")
+    control.look()
+    assert control.ask("GET", "/rules", headers=headers).status == 200
+
+
 # ---- both sides
 
 TABLE: list[tuple[str, str, Any, str]] = [

@@ -50,11 +50,7 @@ class ControlAPI:
     def __init__(self, desk: Desk, *, ticks: Callable[[], float] = time.monotonic) -> None:
         self._desk = desk
         self._prefix = desk.environment.control
-        self._guard = Guard(
-            desk.environment.key,
-            clock=ticks,
-            trusts_forwarded=desk.applied.configuration.trusts_forwarded,
-        )
+        self._guard = Guard(desk.environment.key, clock=ticks)
         self._streams = Streams(desk)
         views = Views(desk)
         switchboard = Switchboard(desk, views)
@@ -97,6 +93,8 @@ class ControlAPI:
         place = request.path[len(self._prefix) :]
         if not place.startswith("/api/"):
             return self._page(request, place)
+        # The rules file may say another thing by now.
+        self._guard.trusts_forwarded = self._desk.applied.configuration.trusts_forwarded
         try:
             self._guard.check(request)
             methods, handler = self._handler(request, place)
