@@ -28,6 +28,7 @@ AUTHORIZED = {"Authorization": f"Bearer {KEY}"}
 BY = {"by": "ada", "why": "demo"}
 START = 1_800_000_000.0
 HOUR = 3600.0
+PATIENCE_S = 30.0  # a failure bound
 
 RULES = [
     Rule("GET /a", name="a", tags=["first"], status=503),
@@ -609,6 +610,26 @@ def test_whether_a_proxy_is_trusted_is_what_the_file_says_by_now(control: Contro
     path.write_text("trust_forwarded = true\n")
     control.look()
     assert control.ask("GET", "/rules", headers=headers).status == 200
+
+
+def test_a_child_of_a_fork_waits_for_no_lock_that_was_held(control: Control) -> None:
+    control.status("/a")
+    installation = control.app._installation
+    # As by other threads, which are not in the child.
+    for owner in (installation, installation.journal, control.app._api._guard):
+        owner._lock.acquire()
+    installation.fall_asleep()  # as `lookout` has it do there
+    found: list[int] = []
+
+    def ask() -> None:
+        found.append(control.status("/a"))
+        found.append(control.ask("GET", "/rules", headers={"Authorization": "Bearer wrong"}).status)
+        found.append(control.listed("a")["hits"])
+
+    child = threading.Thread(target=ask, daemon=True)
+    child.start()
+    child.join(PATIENCE_S)
+    assert found == [503, 401, 2]
 
 
 # ---- both sides
