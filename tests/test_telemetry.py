@@ -5,11 +5,12 @@ import json
 import logging
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Literal
 
 import httpx
 import pytest
@@ -236,9 +237,11 @@ def rules(tmp_path: Path) -> Path:
     return path
 
 
-def mock(rule: str, status: int, delay_s: float = 0.0, **more: Any) -> list[tuple[str, dict[str, Any]]]:
+def mock(
+    rule: str, status: int, delay_s: float = 0.0, more: Mapping[str, Any] = MappingProxyType({})
+) -> list[tuple[str, dict[str, Any]]]:
     said = {"mockware.rule": rule, "http.response.status_code": status, "mockware.delay_s": delay_s}
-    return [("mockware.mock", said | more)]
+    return [("mockware.mock", {**said, **more})]
 
 
 # A mock
@@ -271,7 +274,7 @@ def test_a_mock_is_in_the_span_and_counted_and_timed(side: Side, kept: str, meth
         (Sent("GET", QUOTED), mock('/a "quoted" \\ é', 418)),
         (Sent("GET", "/late"), mock("late", 503, 0.02)),
         (Sent("GET", "/late", headers=[("X-Mock-Delay", "1ms")]), mock("late", 503, 0.001)),
-        (Sent("GET", "/dripping"), mock("dripping", 202, **{"mockware.drip_s": 0.05})),
+        (Sent("GET", "/dripping"), mock("dripping", 202, more={"mockware.drip_s": 0.05})),
         (Sent("HEAD", "/dripping"), mock("dripping", 202)),
         (Sent("GET", "/in-turn"), mock("in-turn", 503)),
         (Sent("POST", "/jobs"), mock("job", 202)),
@@ -388,7 +391,7 @@ def test_nothing_that_a_request_says_becomes_an_attribute(side: Side, told: Told
 
 @both_sides
 @pytest.mark.parametrize("fault", ["cut", "empty"])
-def test_a_fault_is_told_of(side: Side, fault: str, told: Told) -> None:
+def test_a_fault_is_told_of(side: Side, fault: Literal["cut", "empty"], told: Told) -> None:
     app = side.inside(told, rules=[Rule("/a", name="broken", status=503, fault=fault)])
     if side.name == "ASGI":
         wire = Wire(events_of(Sent("GET", "/a")))
@@ -397,7 +400,7 @@ def test_a_fault_is_told_of(side: Side, fault: str, told: Told) -> None:
     else:
         with pytest.raises(ConnectionResetError):
             list(app(environ_of(Sent("GET", "/a")), lambda *_: None))
-    assert told.events == mock("broken", 503, **{"mockware.fault": fault})
+    assert told.events == mock("broken", 503, more={"mockware.fault": fault})
     assert told.counted == [("broken", 503, 1)]
 
 
@@ -496,7 +499,8 @@ def test_in_a_fastapi_app_it_stands_inside_of_the_instrumentation(told: Told) ->
 
 def test_in_a_flask_app_it_needs_a_span_around_the_wsgi_app(told: Told) -> None:
     app = Flask("any")
-    FlaskInstrumentor().instrument_app(app, tracer_provider=told.tracing)
+    instrument: Any = FlaskInstrumentor().instrument_app
+    instrument(app, tracer_provider=told.tracing)
     app.wsgi_app = mockware.WSGIMockMiddleware(  # type: ignore[method-assign]
         app.wsgi_app, rules=[Rule("/a", name="down", status=503)], **ON
     )
