@@ -768,7 +768,9 @@ def test_a_file_that_is_no_table_is_told_the_keys_of_one(form: str, text: str, t
     path.write_text(text)
     assert problems_of(path) == (
         Problem(
-            str(path), "expected a table with never, trigger, cors, webhooks, journal, trust_forwarded, rules"
+            str(path),
+            "expected a table with never, trigger, cors, webhooks, journal, trust_forwarded, server_timing, "
+            "rules",
         ),
     )
 
@@ -782,7 +784,7 @@ def test_a_file_that_is_no_table_is_told_the_keys_of_one(form: str, text: str, t
             "[]",
             (
                 "no such key; did you mean `rules`? Allowed: never, trigger, cors, webhooks, journal, "
-                "trust_forwarded, rules"
+                "trust_forwarded, server_timing, rules"
             ),
         ),
         ({"rules": {"match": "/a"}}, "rules", "{'match': '/a'}", "expected a list"),
@@ -1392,7 +1394,8 @@ def test_the_schema_lists_the_keys_that_are_allowed_and_no_others() -> None:
     declared = schema()
     definitions = declared["$defs"]
     assert set(declared["properties"]) == {
-        *("$schema", "never", "trigger", "cors", "webhooks", "journal", "trust_forwarded", "rules")
+        *("$schema", "never", "trigger", "cors", "webhooks", "journal", "trust_forwarded"),
+        *("server_timing", "rules"),
     }
     tables = ("Rule", "When", "TriggerTable", "CorsTable", "WebhooksTable", "TaskTable", "Result", "Failure")
     for table in (declared, *(definitions[name] for name in (*tables, "Webhook"))):

@@ -194,6 +194,20 @@ def test_what_is_exposed_is_said_once() -> None:
     assert fields["Access-Control-Expose-Headers"] == "x-mock-rule, location"
 
 
+@pytest.mark.parametrize(
+    ("origins", "origin", "said"),
+    [([APP], APP, [APP]), ([APP], "https://b.test", []), ([APP], None, []), (["*"], APP, ["*"])],
+)
+def test_who_may_read_a_mock_may_read_its_timing_where_there_is_one(
+    origins: list[str], origin: str | None, said: list[str]
+) -> None:
+    request = Request("GET", "/", headers={} if origin is None else {"origin": origin})
+    for timing in (True, False):
+        fields = Cors(origins, timing=timing).fields(request, build_reply(200, rule="r"))
+        found = [value for name, value in fields if name == "Timing-Allow-Origin"]
+        assert found == (said if timing else [])
+
+
 tokens = st.text(st.characters(codec="latin-1"), max_size=40)
 
 

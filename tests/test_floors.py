@@ -76,6 +76,7 @@ FLOORS = {
     "wsgi_patching": 3,
     "schemas": 3,
     "templates": 2,
+    "telemetry": 2,
     "templated": 3,
     "triggers": 2,
     "waiting": 2,

@@ -252,6 +252,8 @@ FILES: list[tuple[Any, str, str, bool]] = [
     ({"webhooks": {"hosts": ["x:99999"]}}, "webhooks.hosts", "'99999' is no port", False),
     ({"trust_forwarded": 1}, "trust_forwarded", YES_OR_NO, True),
     ({"trust_forwarded": None}, "trust_forwarded", YES_OR_NO, True),
+    ({"server_timing": "on"}, "server_timing", YES_OR_NO, True),
+    ({"server_timings": True}, "server_timings", "did you mean `server_timing`?", True),
     ({"trustforwarded": True}, "trustforwarded", "did you mean `trust_forwarded`?", True),
 ]
 

@@ -212,6 +212,9 @@ class RulesFile:
         default=False,
         description="Whether Forwarded and X-Forwarded-* of a request say by what URL its client knows us.",
     )
+    server_timing: StrictBool = Field(
+        default=False, description="Whether every mock says its rule in Server-Timing, too."
+    )
     rules: list[Rule] = Field(default_factory=list, strict=True, description="The rules, first match first.")
 
 
@@ -273,6 +276,7 @@ class Configuration(NamedTuple):
     trigger_table: TriggerTable = TriggerTable()
     cors_table: CorsTable | None = None
     cors: Cors | None = None
+    server_timing: bool = False
 
     @property
     def heeds_more(self) -> bool:
@@ -318,6 +322,7 @@ def load(
     redacted: list[str] = []
     keeps_bodies = False
     trusts_forwarded = False
+    server_timing = False
     sources: list[str] = []
     for source, read in _sources(environment, rules, folder or Path(), opening):
         if source in sources and source != "rules=":
@@ -339,6 +344,7 @@ def load(
             redacted += map(str.lower, file.journal.redact)
             keeps_bodies = keeps_bodies or file.journal.bodies
         trusts_forwarded = trusts_forwarded or file.trust_forwarded
+        server_timing = server_timing or file.server_timing
     for key, tables in (("trigger", trigger_tables), ("cors", cors_tables)):
         if len(tables) > 1:
             problems.append(Problem(" and ".join(tables), "each has a table of this name; keep one", key=key))
@@ -350,7 +356,7 @@ def load(
     if problems:
         raise ConfigError(problems)
     cors_table = next(iter(cors_tables.values()), None)
-    cors = None if cors_table is None else _cors(cors_table)
+    cors = None if cors_table is None else _cors(cors_table, timing=server_timing)
     table = next(iter(trigger_tables.values()), TriggerTable())
     return Configuration(
         tuple(entries),
@@ -367,6 +373,7 @@ def load(
         table,
         cors_table,
         cors,
+        server_timing,
     )
 
 
@@ -595,13 +602,14 @@ def _fields_of(table: TriggerTable) -> TriggerFields:
     return TriggerFields(table.status_header, table.name_header, table.delay_header, table.key_header)
 
 
-def _cors(table: CorsTable) -> Cors:
+def _cors(table: CorsTable, *, timing: bool) -> Cors:
     return Cors(
         table.origins,
         credentials=table.credentials,
         exposed=table.exposed_headers,
         max_age_s=None if table.max_age is None else _parse_max_age(table.max_age),
         private_network=table.private_network,
+        timing=timing,
     )
 
 
