@@ -19,12 +19,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.by_hand import response_of
 
-from mockware.config import Configuration, RulesFile, load, read_rules_file, schema
+from mockware.config import load
+from mockware.configuration import Configuration
 from mockware.engine import Snapshot
 from mockware.environment import read_environment
 from mockware.exceptions import ConfigError, Problem
 from mockware.messages import Request
 from mockware.rules import Rule
+from mockware.rules_files import RulesFile, read_rules_file, schema
 from mockware.triggers import TriggerFields
 
 unhurried = settings(
@@ -1048,7 +1050,7 @@ class Absent:
 sys.meta_path.insert(0, Absent())
 
 from pathlib import Path
-from mockware.config import read_rules_file
+from mockware.rules_files import read_rules_file
 from mockware.exceptions import ConfigError
 
 

@@ -17,7 +17,8 @@ from tests.commands import environ as environ_of
 from tests.commands import run
 
 from mockware import ASGIMockMiddleware, ConfigError, WSGIMockMiddleware, waiting
-from mockware.config import Configuration, load, schema
+from mockware.config import load
+from mockware.configuration import Configuration
 from mockware.cors import MAX_ORIGIN_CHARS, Cors, Origins
 from mockware.engine import Snapshot
 from mockware.environment import Environment
@@ -26,6 +27,7 @@ from mockware.installation import describe
 from mockware.messages import Request
 from mockware.replies import build_reply
 from mockware.review import review
+from mockware.rules_files import schema
 
 APP = "https://app.test"
 

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from tests.test_readme import RULES
 
 from mockware import Rule
-from mockware.config import Configuration, load, read_rule, read_rules_file
+from mockware.config import load
+from mockware.configuration import Configuration
 from mockware.environment import Environment, read_environment
 from mockware.rule_documents import as_toml, document_of, rules_file
+from mockware.rules_files import read_rule, read_rules_file
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").rglob("*.toml"))
 # Whoever only looks at rules need not have their secrets.

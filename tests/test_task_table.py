@@ -11,9 +11,9 @@ import pytest
 from jsonschema import Draft202012Validator
 from tests.test_config import load_problems, loaded, problems_of, write
 
-from mockware.config import read_rules_file, schema
 from mockware.exceptions import ConfigError, Problem
 from mockware.rules import Rule
+from mockware.rules_files import read_rules_file, schema
 from mockware.task_table import TASK_KEYS
 
 URL = "https://hooks.example/"

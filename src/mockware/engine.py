@@ -18,7 +18,7 @@ from urllib.parse import unquote
 from .answers import Changes
 from .callers import THE_RULE, CounterKeys, Probability
 from .conditions import Difference
-from .config import Configuration, Entry
+from .configuration import Configuration, Entry
 from .cors import RULE_NAME as CORS_RULE_NAME
 from .cors import Cors, Preflight
 from .counters import Count, Counter

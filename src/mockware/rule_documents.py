@@ -18,7 +18,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from .conditions import Condition
-from .config import Configuration
+from .configuration import Configuration
 from .rules import RULE_KEYS, Rule
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
