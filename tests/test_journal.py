@@ -3,7 +3,7 @@
 import pytest
 
 from mockware import Rule
-from mockware.config import Configuration, Entry
+from mockware.configuration import Configuration, Entry
 from mockware.decisions import PASSTHROUGH, Passthrough
 from mockware.engine import CompiledRule
 from mockware.journal import (

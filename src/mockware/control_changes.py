@@ -21,13 +21,14 @@ from .changes import (
     budget_problem,
     read_terms,
 )
-from .config import Entry, read_rule
+from .configuration import Entry
 from .control_messages import BadRequestError, finding, json_answer, moment, table_of, value_of
 from .control_views import Desk, Views
 from .exceptions import ConfigError, Problem, did_you_mean, quoted
 from .logs import logger
 from .messages import Request, Response
 from .rules import Rule
+from .rules_files import read_rule
 from .task_table import TaskTable, Webhook
 
 _CHANGE_KEYS = ("by", "why", "for", "uses")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .config import Configuration
+from .configuration import Configuration
 from .control_messages import json_answer, table_of
 from .control_views import Desk
 from .exceptions import ConfigError, Problem, quoted

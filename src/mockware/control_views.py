@@ -10,7 +10,7 @@ from os import getpid
 from typing import Any, Protocol
 
 from .changes import Applied, Change
-from .config import Entry
+from .configuration import Entry
 from .control_messages import BadRequestError, finding, json_answer, moment
 from .environment import Environment
 from .exceptions import Problem, did_you_mean

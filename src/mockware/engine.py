@@ -18,7 +18,8 @@ from urllib.parse import unquote
 from .answers import Changes
 from .callers import THE_RULE, CounterKeys, Probability
 from .conditions import Difference
-from .config import Configuration, Entry
+from .configuration import Configuration, Entry
+from .cors import RULE_NAME as CORS_RULE_NAME
 from .cors import Cors, Preflight
 from .counters import Count, Counter
 from .courier import Courier
@@ -33,7 +34,7 @@ from .messages import Request, Response
 from .patches import Patch
 from .paths import PathTemplate
 from .questions import Counting, Question, Store
-from .replies import build_reply
+from .replies import build_reply, server_timing
 from .rules import Rule
 from .sequences import Sequence as ReplySequence
 from .statuses import CATALOGUE
@@ -89,8 +90,9 @@ class CompiledRule:
         self.on = entry.on
         self.steps = tuple((step.compiled(entry.name), step.delays) for step in rule.steps)
         self.sequence: ReplySequence = rule.sequence
+        timing = (server_timing(entry.name),) if configuration.server_timing else ()
         self.patch: Patch | None = (
-            rule.patch.compiled(entry.name) if isinstance(rule.patch, Changes) else None
+            rule.patch.compiled(entry.name, timing) if isinstance(rule.patch, Changes) else None
         )
         self.delay: Delay = rule.delays
         self.delay_after: Delay = parse_rule_delay(rule.delay_after)
@@ -128,6 +130,7 @@ class CompiledRule:
         if asks_nothing and len(self.steps) == 1 and not configuration.heeds_more:
             response, delay = self.steps[0]
             if isinstance(response, Response) and response.is_plain and delay == NO_DELAY:
+                response = response.beside(timing)
                 self.at_once = {
                     method: response.head if method == "HEAD" else response
                     for method in rule.matched.methods or _COMMON_METHODS
@@ -272,11 +275,15 @@ class Snapshot:
         self._declared = configuration.entries
         self._compared: tuple[Snapshot | None, frozenset[CompiledRule]] = (None, frozenset())
         self._replies_to_triggers: dict[int, Response] = {}
+        self._timings: Mapping[str, tuple[tuple[str, str], ...]] | None = None
+        if configuration.server_timing:
+            names = (*self._by_name, RULE_NAME, CORS_RULE_NAME, PASSTHROUGH.rule)
+            self._timings = {name: (server_timing(name),) for name in names}
         self.at_once: Mapping[str, Response] = {}
         asks_nothing = self.cors is None and journal is None
         if self.triggers is not None and self.triggers.ask_nothing and asks_nothing:
             self.at_once = {
-                str(code): self._reply_to_trigger(code, self.triggers)
+                str(code): self._reply_to_trigger(code, self.triggers).beside(self._timing(RULE_NAME))
                 for code in CATALOGUE
                 if self.triggers.statuses is None or code in self.triggers.statuses
             }
@@ -377,7 +384,12 @@ class Snapshot:
 
     def fields_beside(self, response: Response, request: Request) -> Sequence[tuple[str, str]]:
         """What a mock has to say besides, so that the page that asked for it may read it."""
-        return () if self.cors is None else self.cors.fields(request, response)
+        fields = () if self.cors is None else self.cors.fields(request, response)
+        return (*fields, *self._timing(response.rule)) if self._timings else fields
+
+    def _timing(self, rule: str) -> Sequence[tuple[str, str]]:
+        """The Server-Timing of a mock of this rule, where there is one."""
+        return self._timings.get(rule, ()) if self._timings else ()
 
     def _first(
         self,

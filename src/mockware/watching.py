@@ -14,7 +14,7 @@ from copy import copy
 from threading import Lock
 from typing import Any, NamedTuple
 
-from .config import Configuration
+from .configuration import Configuration
 from .decisions import PASSTHROUGH, BodyNeeded, Decision, Passthrough, Run
 from .engine import Candidate, Snapshot
 from .memory_store import MemoryStore
