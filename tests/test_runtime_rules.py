@@ -106,7 +106,7 @@ def test_uses_of_one_are_heard_of_by_the_other_and_end_it_for_both(world: World)
 
 
 def test_while_the_store_is_away_what_is_known_holds_and_nothing_can_be_changed(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     world.one.set([world.change("a")])
     store = world.one.store
@@ -118,6 +118,7 @@ def test_while_the_store_is_away_what_is_known_holds_and_nothing_can_be_changed(
         for verb in ("read", "write", "list"):
             broken.setattr(store, verb, fail)
         assert not world.one.look()
+        assert not world.one.look()
         assert (set(world.one.changes), world.one.away) == ({"a"}, True)
         with pytest.raises(StoreError):
             world.one.set([world.change("b")])
@@ -126,6 +127,11 @@ def test_while_the_store_is_away_what_is_known_holds_and_nothing_can_be_changed(
         assert world.one.look(), "its time is over whatever the store says"
     world.one.look()
     assert not world.one.away
+    said = [line for line in caplog.messages if line.startswith("changes of rules at run time")]
+    assert [line.split(": ")[0].rpartition(" time ")[2] for line in said] == [
+        "stay as they are",
+        "are read from the store again",
+    ], "once each"
 
 
 @pytest.mark.parametrize("ahead", [2 * 3600.0, 1e300, float("inf")])
