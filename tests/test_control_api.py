@@ -3,6 +3,7 @@
 One table of requests runs through both sides, whose answers must be equal; the clock is the test's own.
 """
 
+import io
 import json
 import logging
 import threading
@@ -12,7 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.by_hand import Answer, Environ, Receive, Scope, Send, Sent, over_asgi, over_wsgi
+from tests.by_hand import (
+    Answer,
+    Environ,
+    Receive,
+    Scope,
+    Send,
+    Sent,
+    Wire,
+    handshake_of,
+    over_asgi,
+    over_wsgi,
+    run,
+)
 
 import mockware
 from mockware import ConfigError, Rule, waiting
@@ -573,6 +586,7 @@ def test_events_go_on_after_the_last_that_was_seen_unless_another_process_counte
         ids = [int(line[4:]) for line in stream.news().decode().splitlines() if line.startswith("id: ")]
         assert ids == found, seen
     control.status("/a")
+    assert isinstance(stream, Events)
     assert b"id: 4\n" in stream.news()
 
 
@@ -677,6 +691,29 @@ def test_a_child_of_a_fork_waits_for_no_lock_that_was_held(control: Control) -> 
     child.start()
     child.join(PATIENCE_S)
     assert found == [503, 401, 2]
+
+
+def test_a_websocket_at_the_prefix_is_the_apps_own_business() -> None:
+    reached: list[Any] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        reached.append(scope)
+
+    environ = {"MOCKWARE": "on", "MOCKWARE_CONTROL": "/_m", "MOCKWARE_KEY": KEY}
+    scope = handshake_of(Sent("GET", "/_m/api/rules", headers=tuple(AUTHORIZED.items())))
+    wire = Wire([{"type": "websocket.connect"}])
+    run(mockware.wrap(app, rules=RULES, environ=environ)(scope, wire.receive, wire.send))
+    assert reached == [scope]
+    assert wire.sent == []
+
+
+def test_what_is_sent_is_read_to_its_end_however_long_it_is() -> None:
+    control = Control("WSGI")
+    body = b"x" * (2 * 1024 * 1024)
+    stream = io.BytesIO(body)
+    headers = {**AUTHORIZED, "Content-Type": "application/json", "Content-Length": str(len(body))}
+    answer = over_wsgi(control.app, Sent("POST", "/_m/api/rules", headers=tuple(headers.items())), stream)
+    assert (answer.status, stream.tell()) == (413, len(body))
 
 
 # ---- both sides
