@@ -29,7 +29,7 @@ from tests.by_hand import (
 
 import mockware
 from mockware import ConfigError, Rule, waiting
-from mockware.changes import MAX_CHANGES, MAX_DOCUMENT_BYTES, Change
+from mockware.changes import MAX_CHANGES, MAX_DOCUMENT_BYTES, MAX_DOCUMENT_DEPTH, Change
 from mockware.control_api import ControlAPI
 from mockware.control_guard import MAX_WRONG, WINDOW_S
 from mockware.control_journal import MAX_STREAMS, NEWS_S, QUIET_S, Events
@@ -365,6 +365,22 @@ def test_there_is_room_for_so_many_changes_and_so_long_rules(control: Control) -
     now, until = control.now, control.now + HOUR
     runtime.set([Change(f"{i}", f"rule{i}", False, "a", "b", now, until) for i in range(MAX_CHANGES)])
     control.told("PATCH", "/rules/a", {"on": False, **BY}, 422)
+
+
+@pytest.mark.parametrize("key", ["json", "when"])
+def test_a_rule_that_is_nested_deeper_than_can_be_handled_is_refused(control: Control, key: str) -> None:
+    def rule(depth: int) -> bytes:
+        nested = '{"a":' * depth + "1" + "}" * depth
+        shown = nested if key == "json" else f'{{"json": {nested}}}'
+        return f'{{"rule": {{"match": "/z", "{key}": {shown}}}, "by": "a", "why": "b"}}'.encode()
+
+    around = 1 if key == "json" else 2
+    control.told("POST", "/rules", rule(MAX_DOCUMENT_DEPTH - around), 201)
+    for place in ("/rules/%2Fz", "/export", "/rules"):
+        assert control.ask("GET", place).status == 200
+    control.told("POST", "/explain", {"path": "/z"})
+    for depth in (MAX_DOCUMENT_DEPTH - around + 1, 300, 900, 5000):
+        assert control.ask("POST", "/rules", rule(depth)).status in (400, 422), depth
 
 
 # ---- who may
