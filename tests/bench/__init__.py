@@ -4,9 +4,3 @@ Law: what is measured is the public middleware, loaded from a rules file, everyt
 against something simpler that was measured in the same run. A number without its rival says nothing,
 since machines differ and are busy. Nothing here is imported by the package or by its tests.
 """
-
-import sys
-
-# What OpenTelemetry takes is its own, and that a mock costs nothing more without it is what is measured here; its
-# API is in every environment of a developer, and so in the one that this runs in.
-sys.modules["opentelemetry"] = None  # type: ignore[assignment]
