@@ -253,6 +253,7 @@ class ASGIMockMiddleware:
                     send = _late(send, decision.delay_after_s, listener) if decision.delay_after_s else send
                     return await app(scope, listener, send)
         refusal = too_many_sleepers(decision.rule, request.method)
+        snapshot.note(request, refusal, candidates)
         send = _adding(snapshot.fields_beside(refusal, request), send)
         return await reply(scope, receive, send, path, refusal, expects=expects, measurement=measurement)
 
@@ -361,7 +362,7 @@ async def _control(
     if isinstance(answer, Response):
         await reply(scope, receive, send, request.path, answer)
         return
-    from .control_api import NEWS_S, STREAM_S
+    from .control_journal import NEWS_S, STREAM_S
 
     async def tell() -> None:
         headers = list(answer.opening.raw_headers)

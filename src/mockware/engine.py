@@ -182,8 +182,6 @@ class CompiledRule:
                 delay_s = self.delay.draw(chance)
             # Both together stay below what anybody waits here.
             delay_after_s = min(self.delay_after.draw(chance), MAX_DELAY_S - delay_s)
-            if not (delay_s or delay_after_s or self.patch):
-                return PASSTHROUGH
             return Passthrough(delay_s, delay_after_s, self.patch, self.name)
         place = self.sequence.step(before)
         if place is None:
@@ -228,17 +226,6 @@ def _placed(rule: CompiledRule) -> Iterator[tuple[PathTemplate, Candidate]]:
             yield endpoint.template, endpoint
 
 
-def _below(
-    start: str, found: Sequence[Candidate], find: Callable[[str], Sequence[Candidate] | None]
-) -> Callable[[str], Sequence[Candidate] | None]:
-    """As `find`, but for the paths that begin with `start`."""
-
-    def find_below(path: str) -> Sequence[Candidate] | None:
-        return found if path.startswith(start) else find(path)
-
-    return find_below
-
-
 class Snapshot:
     """All rules in their compiled form. `find` gives the candidates for a path, in file order.
 
@@ -272,16 +259,8 @@ class Snapshot:
             *((PathTemplate(path), self.untouchable) for path in configuration.never),
             *(place for rule in self.rules if rule.on for place in _placed(rule)),
         ]
-        # One template more costs next to nothing where there are others; where there are none, it would take
-        # the place of a look-up in a dict.
-        is_exact = all(template.exact for template, _ in placed)
-        if control:
-            prefixes = (control,) if is_exact else (control, f"{control}/{{rest:path}}")
-            placed[:0] = [(PathTemplate(path), self.control) for path in prefixes]
-        index: PathIndex[Candidate] = PathIndex(placed)
+        index: PathIndex[Candidate] = PathIndex(placed, mount=(control, self.control) if control else None)
         self.find: Callable[[str], Sequence[Candidate] | None] = index.find
-        if control and is_exact:
-            self.find = _below(f"{control}/", (self.control,), index.find)
         self.courier: Courier | None = None
         self.runs_app = any(
             rule.task is not None and rule.task.answers.runs for rule in self.rules if rule.on

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import shlex
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from .asgi import Receive, Scope, ScopeRequest, Send, at_once, reply, route_path
 from .exceptions import quoted
@@ -51,7 +51,7 @@ _PAGE_FIELDS = (
 _UNKNOWN_ORIGIN = "http://127.0.0.1:8000"
 
 # Lists of statuses that are asked for again and again are parsed once; the bound is for hostile ones.
-_parse = lru_cache(maxsize=256)(parse_choices)
+_parse = lru_cache(maxsize=256)(partial(parse_choices, behind=False))
 
 # Without either of these, a request on HTTP/1.1 has no body (RFC 9112 section 6.3).
 _BODY_FIELDS = frozenset((b"content-length", b"transfer-encoding"))
@@ -146,9 +146,7 @@ class StandaloneApp:
         try:
             status = draw(_parse(codes), self._chance())
         except ValueError as error:
-            # There is nothing behind it to pass a request through to.
-            reason = str(error).replace(" or `passthrough`", "")
-            return build_problem(400, f"{_STATUS}: {quoted(codes)}: {reason}", rule=RULE_NAME)
+            return build_problem(400, f"{_STATUS}: {quoted(codes)}: {error}", rule=RULE_NAME)
         return _problem(404, _NO_APP) if status is None else self._mock(status)
 
     def _mock(self, code: int) -> Response:

@@ -218,6 +218,7 @@ class WSGIMockMiddleware:
         app = self.app
         if isinstance(decision, Passthrough):
             if decision.delay_s and (refusal := _waited(decision, request)):
+                snapshot.note(request, refusal, candidates or ())
                 drain_input(environ)
                 start_response = _adding(snapshot.fields_beside(refusal, request), start_response)
                 return _perform(environ, start_response, path, refusal, measurement)
