@@ -78,6 +78,7 @@ FLOORS = {
     "templates": 2,
     "templated": 3,
     "triggers": 2,
+    "trigger_cookies": 3,
     "waiting": 2,
     "lookout": 2,
     "wsgi_background": 2,

@@ -30,6 +30,7 @@ from .changes import (
     Terms,
     budget_problem,
     read_terms,
+    read_words,
 )
 from .config import Configuration, Entry, read_rule
 from .control_document import document
@@ -52,6 +53,7 @@ from .runtime_rules import RuntimeRules
 from .snippets import status_values
 from .statuses import status_for
 from .task_table import TaskTable, Webhook
+from .trigger_cookies import TRIGGERS_OFF, make_cookie, why_none
 
 # The longest document of a rule, and the words around it; an explained request's body may be as long.
 MAX_BODY_BYTES = 256 * 1024
@@ -166,6 +168,7 @@ class ControlAPI:
             "/api/reset": {"POST": self._reset},
             "/api/validate": {"POST": self._validate},
             "/api/explain": {"POST": self._explain},
+            "/api/cookie": {"GET": self._cookie, "POST": self._make_cookie},
             "/api/journal": {"GET": self._read_journal},
             "/api/events": {"GET": self._events},
             "/api/export": {"GET": self._export},
@@ -295,11 +298,47 @@ class ControlAPI:
         if not _CODE.fullmatch(name):
             raise _BadRequestError(f"{quoted(name)} is no status of a mock: 200 to 599 are", 404)
         origin = origin_of(request, trusts_forwarded=self._guard.trusts_forwarded) or _UNKNOWN_ORIGIN
-        reference = reference_for(int(name), url=shlex.quote(f"{origin}{request.mount}/"))
-        # With a key, a trigger has to show it; a shell that knows it puts it in.
-        curl = reference.curl.replace("curl -i ", 'curl -i -H "X-Mock-Key: $MOCKWARE_KEY" ')
         root = f"{request.mount}{self._prefix}/api/statuses"
+        triggers = self._desk.applied.configuration.triggers
+        unavailable = TRIGGERS_OFF if triggers is None else triggers.why_not(int(name))
+        if triggers is None or unavailable:
+            plain = reference_for(int(name))
+            values = status_values(int(name))
+            return _json(status_document(plain, values, root, curl="", unavailable=unavailable))
+        url = shlex.quote(origin + request.mount + quote(triggers.a_path))
+        reference = reference_for(int(name), url=url, field=triggers.fields.status, vary=triggers.vary)
+        # With a key, a trigger has to show it; a shell that knows it puts it in. Of what may stand in a
+        # field's name, a shell takes these for its own between such quotes.
+        field = re.sub(r"[$`]", r"\\\g<0>", triggers.fields.key)
+        curl = reference.curl.replace("curl -i ", f'curl -i -H "{field}: $MOCKWARE_KEY" ', 1)
         return _json(status_document(reference, status_values(int(name)), root, curl=curl))
+
+    def _cookie(self, request: Request) -> Response:
+        triggers = self._desk.applied.configuration.triggers
+        unavailable = why_none(triggers, self._desk.environment.key)
+        name = None if triggers is None or unavailable else triggers.cookie
+        return _json({"name": name, "unavailable": unavailable})
+
+    def _make_cookie(self, request: Request) -> Response:
+        allowed = ("status", "paths", "for", "by")
+        given = _table_of(request, allowed)
+        by = read_words(given, ("by",))["by"]
+        desk = self._desk
+        now = desk.clock()
+        made = make_cookie(given, desk.applied.configuration.triggers, desk.environment, now)
+        # Nothing of the token, which is good for whoever has it.
+        logger.warning("a cookie made for %.200a that allows %.300a", by, str(made.allows))
+        return _json(
+            {
+                "name": made.name,
+                "value": made.value,
+                "asks": made.asks,
+                "allows": str(made.allows),
+                "expires": moment(made.expires_at),
+                # The browser has it no longer than it is good for.
+                "max_age_s": max(0, int(made.expires_at - now)),
+            }
+        )
 
     def _export(self, request: Request) -> Response:
         configuration = self._desk.applied.configuration
