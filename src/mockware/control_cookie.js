@@ -57,7 +57,7 @@ at("cookie").addEventListener("submit", async (event) => {
     document.cookie = cookieText(found.name, found.value, found.max_age_s);
     showBookmark(found);
     showCookie();
-    if (cookieNow() === found.asks) say(`This browser asks for ${found.asks}, ${relative(moment(found.expires))} no more.`);
+    if (cookieNow() === found.asks) say(`This browser asks for ${found.asks} until ${dated.format(moment(found.expires))}.`);
     else problem.textContent = "The browser takes no cookie from this page.";
   } catch (error) {
     if (!(error instanceof Refused) || error.code === 401) return failed(error);
