@@ -370,8 +370,8 @@ def test_without_the_key_nothing_is_said_but_that_it_is_needed(control: Control)
 def test_wrong_keys_are_counted_and_then_even_the_right_one_waits(control: Control) -> None:
     ticks = [0.0]
     control.app._api = ControlAPI(control.app._installation, ticks=lambda: ticks[0])
-    wrong = {"Authorization": "Bearer wrong"}
-    for _ in range(MAX_WRONG):
+    for i in range(MAX_WRONG):
+        wrong = {"Authorization": f"Bearer wrong {i}"}
         assert control.ask("GET", "/rules", headers=wrong).status == 401
     answer = control.ask("GET", "/rules")
     assert (answer.status, answer.one("retry-after")) == (429, "61")

@@ -113,7 +113,7 @@ FLOORS = {
     "task_endpoints": 10,
     "engine": 11,
     "journal": 4,
-    "control_guard": 1,
+    "control_guard": 2,
     "changes": 8,
     "rule_documents": 8,
     "control_document": 9,

@@ -146,11 +146,7 @@ class ControlAPI:
     def __init__(self, desk: Desk, *, ticks: Callable[[], float] = time.monotonic) -> None:
         self._desk = desk
         self._prefix = desk.environment.control
-        self._guard = Guard(
-            desk.environment.key,
-            clock=ticks,
-            trusts_forwarded=desk.applied.configuration.trusts_forwarded,
-        )
+        self._guard = Guard(desk.environment.key, clock=ticks)
         self._streams = 0
         rules: dict[str, Callable[..., Response]] = {
             "GET": self._rule,
@@ -189,12 +185,16 @@ class ControlAPI:
         answer = self._answer(request, streams=streams)
         return answer.to(request.method) if isinstance(answer, Response) else answer
 
+    @property
+    def _trusts_forwarded(self) -> bool:
+        return self._desk.applied.configuration.trusts_forwarded
+
     def _answer(self, request: Request, *, streams: bool) -> Response | Events:
         place = request.path[len(self._prefix) :]
         if not place.startswith("/api/"):
             return self._page(request, place)
         try:
-            self._guard.check(request)
+            self._guard.check(request, trusts_forwarded=self._trusts_forwarded)
             methods, handler = self._handler(request, place)
             if handler is None:
                 allow = ", ".join(sorted({*methods, *(("HEAD",) if "GET" in methods else ())}))
@@ -297,7 +297,7 @@ class ControlAPI:
     def _status(self, request: Request, name: str) -> Response:
         if not _CODE.fullmatch(name):
             raise _BadRequestError(f"{quoted(name)} is no status of a mock: 200 to 599 are", 404)
-        origin = origin_of(request, trusts_forwarded=self._guard.trusts_forwarded) or _UNKNOWN_ORIGIN
+        origin = origin_of(request, trusts_forwarded=self._trusts_forwarded) or _UNKNOWN_ORIGIN
         root = f"{request.mount}{self._prefix}/api/statuses"
         triggers = self._desk.applied.configuration.triggers
         unavailable = TRIGGERS_OFF if triggers is None else triggers.why_not(int(name))
