@@ -526,6 +526,47 @@ def test_a_wrong_parameter_of_the_journal_is_refused(control: Control, query: st
     control.told("GET", "/journal", status=400, query=query)
 
 
+@pytest.mark.parametrize("interface", ["ASGI", "WSGI"])
+def test_whoever_may_read_mocks_may_not_read_the_control_api(interface: str, tmp_path: Path) -> None:
+    file = tmp_path / "mocks.toml"
+    file.write_text(
+        'cors = { origins = ["https://app.test"], credentials = true }\n[[rules]]\nmatch = "/a"\n'
+    )
+    control = Control(interface, str(file))
+    origin = {"Origin": "https://app.test"}
+    asked = {
+        **origin,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization, content-type, x-mock-status",
+    }
+    assert control.send(Sent("OPTIONS", "/a", headers=tuple(asked.items()))).status == 204
+    for answer, status in [
+        (control.ask("OPTIONS", "/reset", headers=asked), 401),
+        (control.ask("OPTIONS", "/reset", headers={**asked, **AUTHORIZED}), 403),
+        (control.ask("GET", "/rules", headers={**origin, **AUTHORIZED}), 403),
+        (control.send(Sent("OPTIONS", "/_m/", headers=tuple(asked.items()))), 405),
+        (control.send(Sent("GET", "/_m/", headers=tuple(origin.items()))), 200),
+    ]:
+        assert answer.status == status
+        assert not [name for name, _ in answer.fields if name.startswith("access-control")]
+
+
+def test_a_name_that_was_made_to_lead_here_gets_nowhere_without_the_key(control: Control) -> None:
+    # DNS rebinding: the attacker's name has our address, and for the browser its page is of our origin.
+    fields = {"Host": "evil.test:8000", "Origin": "http://evil.test:8000", "Sec-Fetch-Site": "same-origin"}
+    for method, place, sent in [("GET", "/rules", None), ("POST", "/reset", BY), ("POST", "/cookie", WISH)]:
+        assert control.ask(method, place, sent, headers=fields).status == 401
+
+
+@pytest.mark.parametrize(("key", "weak"), [("k" * 15, True), ("k" * 16, False)])
+def test_a_key_that_can_be_guessed_is_told_of_at_the_start(
+    key: str, weak: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    Control("ASGI", MOCKWARE_KEY=key)
+    assert ("MOCKWARE_KEY has fewer than 16 characters, and can be guessed" in caplog.text) == weak
+    assert key not in caplog.text
+
+
 # ---- the cookie of a browser
 
 LONG_KEY = "correct horse battery"

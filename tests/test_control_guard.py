@@ -1,5 +1,7 @@
 """The guard before the control API: whose key is right, and how often anybody may be wrong."""
 
+import hmac
+
 import pytest
 
 from mockware.control_guard import (
@@ -151,3 +153,23 @@ def test_wrong_keys_are_kept_as_digests_that_no_other_process_can_make() -> None
         assert status_of(guard, From("a", "hunter2")) == 401
     assert "hunter2" not in repr(vars(one))
     assert one._wrong["a"][1] != other._wrong["a"][1]
+
+
+@pytest.mark.parametrize("presented", ["k", "", "x" * 5000, "a key of this test"])
+def test_keys_are_compared_in_constant_time_and_as_digests(
+    presented: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[tuple[bytes, bytes]] = []
+    compare = hmac.compare_digest
+
+    def spy(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return compare(one, other)
+
+    guard = Guard("a key of this test", clock=Clock())
+    monkeypatch.setattr("mockware.control_guard.hmac.compare_digest", spy)
+    status = status_of(guard, From("a", presented))
+    assert status == (200 if presented == "a key of this test" else 401)
+    ((one, other),) = compared
+    assert len(one) == len(other) == 64
+    assert "a key of this test" not in repr(vars(guard))
