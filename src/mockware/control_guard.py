@@ -80,13 +80,11 @@ class Guard:
 
     def _note_wrong(self, limits: dict[str, int], wrong: bytes, now: float) -> None:
         with self._lock:
-            for address, most in limits.items():
+            for address in limits:
                 began, known = self._wrong.pop(address, (now, set[bytes]()))
                 if now >= began + WINDOW_S:
                     began, known = now, set()
-                # Threads that came together may be more than there is room for.
-                if len(known) < most:
-                    known.add(wrong)
+                known.add(wrong)
                 self._wrong[address] = began, known
             while len(self._wrong) > MAX_ADDRESSES:
                 self._wrong.popitem(last=False)
