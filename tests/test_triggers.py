@@ -612,6 +612,32 @@ def test_baggage_stands_between_the_query_and_the_cookie_with_its_own_token() ->
     assert asking("cookie", "202", token, also="mock=503") == ONE_503
 
 
+LISTED = "https://app.test"
+
+
+@pytest.mark.parametrize(
+    ("site", "origin", "heeded"),
+    [
+        (None, None, True),
+        ("none", None, True),
+        ("same-origin", LISTED, True),
+        ("same-site", "https://other.test", True),
+        ("cross-site", None, False),
+        ("cross-site", "https://evil.test", False),
+        ("cross-site", "null", False),
+        ("cross-site", LISTED, True),
+    ],
+)
+def test_a_query_is_heeded_from_other_sites_only_if_they_are_listed(
+    site: str | None, origin: str | None, heeded: bool
+) -> None:
+    sent = {"sec-fetch-site": site, "origin": origin}
+    headers = {name: value for name, value in sent.items() if value is not None}
+    triggers = Triggers(query="mock", trusted_origins={LISTED})
+    found = triggers.read(Request("GET", "/a", "mock=503", headers=headers))
+    assert found == (ONE_503 if heeded else None)
+
+
 def in_cookie(value: str, path: str = "/a", shown: Any = None, **limits: Any) -> Any:
     """What the cookie gets, whose `value` is encoded here as scripts do it."""
     return asking("cookie", quote(value, safe=""), shown or {}, path=path, **limits)
