@@ -279,7 +279,8 @@ class Triggers:
 
     def member_of_cookie(self, request: Request) -> Member | None:
         """What the cookie asks for."""
-        if self.cookie is None:
+        # Most requests of browsers have cookies, and few have this one: it is not worth taking all apart.
+        if self.cookie is None or self.cookie not in (request.header("cookie") or ""):
             return None
         asked = request.cookies.get(self.cookie)
         # Scripts encode what they put into cookies; a comma and a semicolon have to be.
