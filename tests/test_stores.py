@@ -1076,6 +1076,13 @@ def test_a_replaced_file_is_found(file_store: SQLiteStore, path: Path, tmp_path:
     assert file_store.count([Counter("a")]) == Count(0, 5)
 
 
+def test_a_file_that_takes_long_to_make_is_not_taken_for_one_that_is_replaced(
+    file_store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mockware.sqlite_store.MAX_LOCKED_S", 0)  # so that anything is too long
+    assert file_store.count([Counter("a")]) == Count(0, 0)
+
+
 def test_a_file_that_is_never_the_same_is_given_up(
     file_store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -207,6 +207,7 @@ class SQLiteStore:
 
     def _open(self, deadline: float) -> sqlite3.Connection:
         """Opens the file, and knows that it is the one which the path means."""
+        is_new = self._identity() is None  # and is not replaced by anybody, however long that takes
         while True:
             self._close()
             before = self._identity()
@@ -217,8 +218,9 @@ class SQLiteStore:
             self._file = self._identity()
             if self._file is not None and self._file == before:
                 return connection
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline and not is_new:
                 raise StoreError(f"{self.name}: the file is being replaced again and again")
+            is_new = False
 
     def _prepare(self, connection: sqlite3.Connection, deadline: float) -> None:
         """Makes what we need in a file that is empty, and refuses one that is somebody else's."""
