@@ -22,8 +22,9 @@ from mockware import ConfigError, Rule, waiting
 from mockware.changes import MAX_CHANGES, MAX_DOCUMENT_BYTES, Change
 from mockware.control_api import ControlAPI
 from mockware.control_guard import MAX_WRONG, WINDOW_S
-from mockware.control_journal import MAX_STREAMS, Events
+from mockware.control_journal import MAX_STREAMS, NEWS_S, QUIET_S, Events
 from mockware.control_messages import MAX_BODY_BYTES
+from mockware.journal import REDACTED
 from mockware.messages import Request, Response
 
 KEY = "correct horse"
@@ -31,6 +32,7 @@ AUTHORIZED = {"Authorization": f"Bearer {KEY}"}
 BY = {"by": "ada", "why": "demo"}
 START = 1_800_000_000.0
 HOUR = 3600.0
+PATIENCE_S = 30.0  # a failure bound
 
 RULES = [
     Rule("GET /a", name="a", tags=["first"], status=503),
@@ -264,11 +266,20 @@ def test_the_control_page_and_what_is_never_touched_stay_out_of_any_rules_reach(
 def test_a_number_of_uses_ends_a_rule_exactly(control: Control) -> None:
     control.told("PUT", "/rules/new", {"rule": {"match": "/new", "status": 418}, "uses": 2, **BY}, 201)
     assert control.listed("new")["change"]["uses_left"] == 2
-    control.told("POST", "/explain", {"path": "/new"})  # which is no use
+    control.told("POST", "/explain", {"path": "/new"})
+    assert control.listed("new")["change"]["uses_left"] == 2  # to ask is no use
     assert [control.status("/new") for _ in range(3)] == [418, 418, 200]
     assert control.listed("new")["change"]["uses_left"] == 0
     control.look()
     control.told("GET", "/rules/new", status=404)
+
+
+def test_what_stands_in_the_place_of_a_declared_rule_is_switched_for_so_many_uses(control: Control) -> None:
+    control.told("PUT", "/rules/a", {"rule": {"match": "GET /a", "status": 418}, **BY})
+    control.told("PATCH", "/rules/a", {"on": True, "uses": 1, **BY})
+    assert control.status("/a") == 418
+    control.look()
+    assert control.status("/a") == 503
 
 
 @pytest.mark.parametrize(
@@ -766,6 +777,31 @@ def test_events_tell_of_mocks_and_swaps_and_are_not_for_everybody_at_once() -> N
     assert isinstance(api.respond(asked, streams=True), Events)
 
 
+def test_events_go_on_after_the_last_that_was_seen_unless_another_process_counted_it() -> None:
+    control = Control("ASGI")
+    api: ControlAPI = control.app._api
+    for _ in range(3):
+        control.status("/a")
+    for seen, found in (("1", [2, 3]), ("3", []), ("99", []), ("", []), ("-1", []), ("x", [])):
+        headers = {"authorization": f"Bearer {KEY}", "last-event-id": seen}
+        stream = api.respond(Request("GET", "/_m/api/events", headers=headers), streams=True)
+        assert isinstance(stream, Events)
+        ids = [int(line[4:]) for line in stream.news().decode().splitlines() if line.startswith("id: ")]
+        assert ids == found, seen
+    control.status("/a")
+    assert b"id: 4\n" in stream.news()
+
+
+def test_a_stream_without_news_says_now_and_then_that_it_is_there() -> None:
+    api: ControlAPI = Control("ASGI").app._api
+    asked = Request("GET", "/_m/api/events", headers={"authorization": f"Bearer {KEY}"})
+    stream = api.respond(asked, streams=True)
+    assert isinstance(stream, Events)
+    stream.news()
+    said = [stream.news() for _ in range(round(2 * QUIET_S / NEWS_S))]
+    assert [text for text in said if text] == [b": still here\n\n"] * 2
+
+
 def test_a_stream_that_its_server_dropped_takes_nobodys_place() -> None:
     api: ControlAPI = Control("ASGI").app._api
     asked = Request("GET", "/_m/api/events", headers={"authorization": f"Bearer {KEY}"})
@@ -814,6 +850,49 @@ def test_a_broken_file_is_told_of_and_changes_outlive_a_good_one(control: Contro
     control.look()
     assert control.told("GET", "/rules")["problems"] == []
     assert (control.status("/a"), control.status("/b"), control.status("/new")) == (200, 202, 418)
+
+
+def test_the_key_is_struck_out_of_the_journal_whatever_its_field_is_called(
+    control: Control, tmp_path: Path
+) -> None:
+    path = tmp_path / "mocks.toml"
+    path.write_text('[trigger]\nkey_header = "X-Staging"\n')
+    control = Control(control.interface, path)
+    sent = (("X-Staging", KEY), ("X-Mock-Status", "503"))
+    assert control.send(Sent("GET", "/a", headers=sent)).status == 503
+    (entry,) = control.told("GET", "/journal")["entries"]
+    assert entry["headers"]["x-staging"] == REDACTED
+
+
+def test_whether_a_proxy_is_trusted_is_what_the_file_says_by_now(control: Control, tmp_path: Path) -> None:
+    path = tmp_path / "mocks.toml"
+    path.write_text("trust_forwarded = false\n")
+    control = Control(control.interface, path)
+    headers = {**AUTHORIZED, "Origin": "https://staging.test", "X-Forwarded-Host": "staging.test"}
+    assert control.ask("GET", "/rules", headers=headers).status == 403
+    path.write_text("trust_forwarded = true\n")
+    control.look()
+    assert control.ask("GET", "/rules", headers=headers).status == 200
+
+
+def test_a_child_of_a_fork_waits_for_no_lock_that_was_held(control: Control) -> None:
+    control.status("/a")
+    installation = control.app._installation
+    # As by other threads, which are not in the child.
+    for owner in (installation, installation.journal, control.app._api._guard):
+        owner._lock.acquire()
+    installation.fall_asleep()  # as `lookout` has it do there
+    found: list[int] = []
+
+    def ask() -> None:
+        found.append(control.status("/a"))
+        found.append(control.ask("GET", "/rules", headers={"Authorization": "Bearer wrong"}).status)
+        found.append(control.listed("a")["hits"])
+
+    child = threading.Thread(target=ask, daemon=True)
+    child.start()
+    child.join(PATIENCE_S)
+    assert found == [503, 401, 2]
 
 
 # ---- both sides

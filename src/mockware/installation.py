@@ -159,7 +159,7 @@ class Installation:
                 self._look(lambda _: None)
             finally:
                 self._publish()
-        watch(self)
+                watch(self)
 
     def look(self, pause: Callable[[float], object]) -> None:
         """Reads the rules again if a file has changed. `pause` waits so many seconds."""

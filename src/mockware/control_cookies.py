@@ -1,7 +1,6 @@
-"""The cookie of one browser that asks for mocks: whether there is one, and one that is made.
+"""The cookie that asks for mocks, made for whoever has the key: whether there may be one, and one.
 
-Law: it changes nothing here. Whoever has the key might ask for the same by a header; so it says for whom it
-is, in the log, and no more.
+Law: what is logged of it is who made it and what it allows, and never its token.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from .messages import Request, Response
 from .trigger_cookies import make_cookie, why_none
 
 
-def cookie_told(desk: Desk, request: Request) -> Response:
+def told_cookie(desk: Desk, request: Request) -> Response:
     """What the cookie is called, or why there is none."""
     triggers = desk.applied.configuration.triggers
     unavailable = why_none(triggers, desk.environment.key)
@@ -22,13 +21,12 @@ def cookie_told(desk: Desk, request: Request) -> Response:
     return json_answer({"name": name, "unavailable": unavailable})
 
 
-def cookie_made(desk: Desk, request: Request) -> Response:
-    """A cookie with a token, which this process does not keep."""
+def made_cookie(desk: Desk, request: Request) -> Response:
+    """A cookie that asks for what the table says, for as long as it says."""
     given = table_of(request, ("status", "paths", "for", "by"))
     by = read_words(given, ("by",))["by"]
     now = desk.clock()
     made = make_cookie(given, desk.applied.configuration.triggers, desk.environment, now)
-    # Nothing of the token, which is good for whoever has it.
     logger.warning("a cookie made for %.200a that allows %.300a", by, str(made.allows))
     return json_answer(
         {
