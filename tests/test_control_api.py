@@ -3,6 +3,7 @@
 One table of requests runs through both sides, whose answers must be equal; the clock is the test's own.
 """
 
+import io
 import json
 import logging
 import re
@@ -15,11 +16,23 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from tests.by_hand import Answer, Environ, Receive, Scope, Send, Sent, over_asgi, over_wsgi
+from tests.by_hand import (
+    Answer,
+    Environ,
+    Receive,
+    Scope,
+    Send,
+    Sent,
+    Wire,
+    handshake_of,
+    over_asgi,
+    over_wsgi,
+    run,
+)
 
 import mockware
 from mockware import ConfigError, Rule, waiting
-from mockware.changes import MAX_CHANGES, MAX_DOCUMENT_BYTES, Change
+from mockware.changes import MAX_CHANGES, MAX_DOCUMENT_BYTES, MAX_DOCUMENT_DEPTH, Change
 from mockware.control_api import ControlAPI
 from mockware.control_guard import MAX_WRONG, WINDOW_S
 from mockware.control_journal import MAX_STREAMS, NEWS_S, QUIET_S, Events
@@ -355,6 +368,22 @@ def test_there_is_room_for_so_many_changes_and_so_long_rules(control: Control) -
     now, until = control.now, control.now + HOUR
     runtime.set([Change(f"{i}", f"rule{i}", False, "a", "b", now, until) for i in range(MAX_CHANGES)])
     control.told("PATCH", "/rules/a", {"on": False, **BY}, 422)
+
+
+@pytest.mark.parametrize("key", ["json", "when"])
+def test_a_rule_that_is_nested_deeper_than_can_be_handled_is_refused(control: Control, key: str) -> None:
+    def rule(depth: int) -> bytes:
+        nested = '{"a":' * depth + "1" + "}" * depth
+        shown = nested if key == "json" else f'{{"json": {nested}}}'
+        return f'{{"rule": {{"match": "/z", "{key}": {shown}}}, "by": "a", "why": "b"}}'.encode()
+
+    around = 1 if key == "json" else 2
+    control.told("POST", "/rules", rule(MAX_DOCUMENT_DEPTH - around), 201)
+    for place in ("/rules/%2Fz", "/export", "/rules"):
+        assert control.ask("GET", place).status == 200
+    control.told("POST", "/explain", {"path": "/z"})
+    for depth in (MAX_DOCUMENT_DEPTH - around + 1, 300, 900, 5000):
+        assert control.ask("POST", "/rules", rule(depth)).status in (400, 422), depth
 
 
 # ---- who may
@@ -793,6 +822,7 @@ def test_events_go_on_after_the_last_that_was_seen_unless_another_process_counte
     stream = api.respond(Request("GET", "/_m/api/events", headers=headers), streams=True)
     assert isinstance(stream, Events)
     control.status("/a")
+    assert isinstance(stream, Events)
     assert b"id: 4\n" in stream.news()
 
 
@@ -897,6 +927,29 @@ def test_a_child_of_a_fork_waits_for_no_lock_that_was_held(control: Control) -> 
     child.start()
     child.join(PATIENCE_S)
     assert found == [503, 401, 2]
+
+
+def test_a_websocket_at_the_prefix_is_the_apps_own_business() -> None:
+    reached: list[Any] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        reached.append(scope)
+
+    environ = {"MOCKWARE": "on", "MOCKWARE_CONTROL": "/_m", "MOCKWARE_KEY": KEY}
+    scope = handshake_of(Sent("GET", "/_m/api/rules", headers=tuple(AUTHORIZED.items())))
+    wire = Wire([{"type": "websocket.connect"}])
+    run(mockware.wrap(app, rules=RULES, environ=environ)(scope, wire.receive, wire.send))
+    assert reached == [scope]
+    assert wire.sent == []
+
+
+def test_what_is_sent_is_read_to_its_end_however_long_it_is() -> None:
+    control = Control("WSGI")
+    body = b"x" * (2 * 1024 * 1024)
+    stream = io.BytesIO(body)
+    headers = {**AUTHORIZED, "Content-Type": "application/json", "Content-Length": str(len(body))}
+    answer = over_wsgi(control.app, Sent("POST", "/_m/api/rules", headers=tuple(headers.items())), stream)
+    assert (answer.status, stream.tell()) == (413, len(body))
 
 
 # ---- both sides

@@ -31,6 +31,9 @@ MAX_NAME_CHARS = 500
 MAX_CHANGES = 200
 # Of one rule's document: four times the longest that a form is filled with. All together, 13 MB.
 MAX_DOCUMENT_BYTES = 64 * 1024
+# Tables and lists in each other: a body that people write has ten at most, and to write, compare or show what
+# has hundreds takes more frames than the interpreter allows.
+MAX_DOCUMENT_DEPTH = 50
 RUN_TIME = "run time"
 
 

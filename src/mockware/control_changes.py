@@ -15,6 +15,7 @@ from urllib.parse import quote
 from .changes import (
     MAX_CHANGES,
     MAX_DOCUMENT_BYTES,
+    MAX_DOCUMENT_DEPTH,
     MAX_NAME_CHARS,
     Change,
     Terms,
@@ -194,6 +195,9 @@ class Switchboard:
     def _valid(self, declared: object) -> Rule:
         if not isinstance(declared, dict):
             raise ConfigError([Problem("request", "expected a table, as in a rules file", key="rule")])
+        if _is_deeper(declared, MAX_DOCUMENT_DEPTH):
+            hint = f"a rule at run time has at most {MAX_DOCUMENT_DEPTH} tables and lists in each other"
+            raise ConfigError([Problem("rule", hint)])
         if len(json.dumps(declared)) > MAX_DOCUMENT_BYTES:
             hint = f"a rule at run time is at most {MAX_DOCUMENT_BYTES} bytes long; put it into the file"
             raise ConfigError([Problem("rule", hint)])
@@ -205,3 +209,16 @@ class Switchboard:
             place = "task.webhook.secret_env"
             raise ConfigError([Problem("rule", hint, key=place, value=quoted(webhook.secret_env))])
         return rule
+
+
+def _is_deeper(declared: object, most: int) -> bool:
+    """Whether there are more than so many tables and lists in each other."""
+    level = [declared]
+    for _ in range(most + 1):
+        level = [
+            inner
+            for each in level
+            if isinstance(each, (dict, list))
+            for inner in (each.values() if isinstance(each, dict) else each)
+        ]
+    return bool(level)
