@@ -74,6 +74,7 @@ class Reader:
         self._instead = dict(instead)
         self._state = home / "shell"
         self._state.mkdir()
+        self._last: list[str] = []
         self._serving: list[tuple[subprocess.Popen[bytes], Log]] = []
         self.folder = self._copied(home / "clone", page.removesuffix(".md"))
         programs = _programs(home / "bin", tools or {})
@@ -88,6 +89,8 @@ class Reader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
+        for script in self._last:
+            self.run(script)
         for process, log in self._serving:
             _end(process)
             log.finish()
@@ -95,6 +98,10 @@ class Reader:
                 error.add_note(f"---- what was served\n{log.text[-8000:]}")
         if error is None:
             assert not self._left, f"nobody has followed {self._left[0]}"
+
+    def at_the_end(self, script: str) -> None:
+        """Has this run when the guide has been followed, or has failed."""
+        self._last.append(script)
 
     def ours(self, text: str) -> str:
         """What the guide says, as this reader says it."""
@@ -178,11 +185,11 @@ class Reader:
             shutil.copytree(ROOT / part, clone / part, ignore=unwanted)
         for part in ("pyproject.toml", "README.md", "LICENSE"):
             shutil.copy(ROOT / part, clone / part)
-        folder = clone / "examples" / "guides" / name
-        for path in folder.rglob("*") if folder.is_dir() else ():
+        guides = clone / "examples" / "guides"
+        for path in guides.rglob("*"):
             if path.is_file():
                 path.write_text(self.ours(path.read_text("utf-8")))
-        return folder if folder.is_dir() else folder.parent
+        return guides / name
 
 
 def is_shown(shown: str, printed: str) -> bool:

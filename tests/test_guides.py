@@ -29,3 +29,34 @@ def test_a_container_is_off_by_itself_and_changes_its_rules_without_a_restart(tm
         assert statuses == [503, 503, *[201] * 6]
         assert httpx.get(f"{url}/__mockware__/api/rules").status_code == 401
         reader.follow("Change a rule")
+
+
+CATCH_ALL = """
+[[rules]]
+match = "/{rest:path}"
+status = 500
+"""
+
+
+def test_a_sidecar_gets_its_rules_from_a_config_map_that_changes(tmp_path: Path) -> None:
+    ports = {word: str(free_port()) for word in ("8000", "8080", "9000", "9001")}
+    tools = {"kubectl": stand_in("kubectl")}
+    with Reader("kubernetes.md", tmp_path, instead=ports, tools=tools) as reader:
+        reader.at_the_end("kubectl delete deployment/shop")
+        reader.follow("The pod")
+        reader.follow("Start it")
+        proxy = f"http://127.0.0.1:{ports['8080']}"
+        before = reader.run("cat $STAND_IN_HOME/cluster/pids")
+        reader.follow("Change a rule")
+        assert reader.run("cat $STAND_IN_HOME/cluster/pids") == before, "an edit has restarted the pod"
+        with (reader.folder / "mocks.toml").open("a") as rules:
+            rules.write(CATCH_ALL)
+        reader.run(f"kubectl apply -k . && until curl -s {proxy}/else | grep 500; do sleep 0.2; done")
+        assert httpx.get(f"{proxy}/healthz").json() == {"status": "ok"}, "`never` does not keep the probe"
+        (reader.folder / "mocks.toml").write_text("[[rule]]")
+        log = tmp_path / "cluster/mocks.log"
+        reader.run(f"kubectl apply -k . && until grep -q 'no such key' {log}; do sleep 0.2; done")
+        assert httpx.get(f"{proxy}/else").status_code == 500
+        reader.follow("Turn it off")
+        assert httpx.get(f"{proxy}/__mockware__/").status_code == 404
+        assert "mockware is off: MOCKWARE is off" in log.read_text()
