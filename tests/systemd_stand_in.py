@@ -19,6 +19,7 @@ import sys
 from pathlib import Path
 
 HOME = Path(os.environ.get("STAND_IN_HOME", "."))
+ROOT = HOME / "root"  # what is below / for the reader
 _START_S = 90.0  # TimeoutStartSec's default
 _FOLLOWED = {
     *("Type", "DynamicUser", "StateDirectory", "WorkingDirectory", "Environment", "EnvironmentFile"),
@@ -69,9 +70,8 @@ class Unit:
         return env
 
     def start(self) -> None:
-        # Under /var/lib, wherever that is here.
-        (state,) = re.findall(r"/\S*/var/lib/" + self._one("StateDirectory"), self.log_free_text())
-        Path(state).mkdir(parents=True, exist_ok=True)
+        state = ROOT / "var/lib" / self._one("StateDirectory")
+        state.mkdir(parents=True, exist_ok=True)
         notify = HOME / "notify"
         notify.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener, self.log.open("ab") as log:
@@ -80,7 +80,7 @@ class Unit:
             process = subprocess.Popen(
                 shlex.split(self._one("ExecStart")),
                 cwd=self._one("WorkingDirectory"),
-                env={**self._environment(), "NOTIFY_SOCKET": str(notify), "STATE_DIRECTORY": state},
+                env={**self._environment(), "NOTIFY_SOCKET": str(notify), "STATE_DIRECTORY": str(state)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -89,9 +89,6 @@ class Unit:
             self._pid_file.write_text(str(process.pid))
             while b"READY=1" not in listener.recv(4096):
                 pass
-
-    def log_free_text(self) -> str:
-        return "\n".join(value for values in self._settings.values() for value in values)
 
     def stop(self) -> None:
         if not self._pid_file.exists():
@@ -113,7 +110,7 @@ def systemctl(words: list[str]) -> None:
     match words:
         case ["daemon-reload"]:
             (HOME / "loaded").mkdir(exist_ok=True)
-            for path in (HOME / "root/etc/systemd/system").glob("*.service"):
+            for path in (ROOT / "etc/systemd/system").glob("*.service"):
                 (HOME / "loaded" / path.name).write_text(path.read_text())
         case ["enable", "--now", name]:
             assert "WantedBy=multi-user.target" in (HOME / "loaded" / f"{name}.service").read_text()
