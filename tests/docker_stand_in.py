@@ -4,8 +4,8 @@ Law: what is said is done, or refused; nothing is passed over. An image is a fol
 environment, in which the Dockerfile's steps are carried out by the shell; a container is its command in exec
 form, with the environment of the image and of the command line and no other, in the image's WORKDIR.
 
-Honest doubt: the base image is this machine, its Python this Python's version, USER is checked and not obeyed,
-a container is not process 1, a mount is a link, and /srv and /tmp are folders of the image. Which files a
+Honest doubt: the base image is this machine with this Python's version, USER is looked at and not obeyed, a
+container is not process 1, a mount is a link, and /srv and /tmp are folders of the image. What a
 `.dockerignore` leaves out is decided for the few forms that the guides use.
 """
 
@@ -78,7 +78,7 @@ def image_of(dockerfile: str, target: str, root: Path, context: Path | None = No
     assert target in stages, f"no stage {target!r}"
     found = stages[target]
     # Kubernetes' runAsNonRoot looks at the number only.
-    assert found.user.isdigit() and int(found.user) > 0, f"USER {found.user!r} is no number of a user"
+    assert found.user.isdigit(), f"USER {found.user!r} is no number of a user"
     return found
 
 
@@ -147,7 +147,7 @@ def run(words: list[str]) -> None:
         env |= {name: image.inside(value) for name, value in (line.split("=", 1) for line in lines)}
     for volume in options.get("--volume", ()):
         outer, inner, mode = volume.split(":")
-        assert mode == "ro" and Path(outer).is_absolute(), volume
+        assert (mode, Path(outer).is_absolute()) == ("ro", True), volume
         Path(image.inside(inner)).unlink(missing_ok=True)
         Path(image.inside(inner)).symlink_to(outer)
     command = [*image.entrypoint, *([image.inside(word) for word in arguments] or image.cmd)]

@@ -1,16 +1,17 @@
 """A reader of a guide who does all that it says, block by block, in a copy of the repository.
 
-What belongs here: what a block's tag asks a reader to do, and that no block is left out. What never does: what
-a guide is about. A tag stands behind the language, where pages show nothing of it:
+What belongs here: what a block's tag asks a reader to do, and that no block is left out. What never does:
+what a guide is about. A tag stands behind the language, where pages show nothing of it:
 
-    file=PATH   the block is the file beside the page, or a part of it
+    file=PATH   the block is the file below this folder, or a part of it
     run         in a shell, to its end, successfully; what a `console` block shows is what is printed, where
                 a line of `...` stands for any lines, and a moment for any moment
-    serve until WORDS   in a shell, in the background, for as long as the guide lasts; these words, a regular
+    serve until WORDS
+                in a shell, in the background, for as long as the guide lasts; these words, a regular
                 expression, are waited for in what it says
 
-The shell's folder and exported variables are kept from block to block. A guide says 8000 where a reader may say
-another port, and /etc where this reader has a folder of his own: `instead` is put in their place, in the
+The shell's folder and exported variables are kept from block to block. A guide says 8000 where a reader may
+say another port, and /etc where this reader has a folder of his own: `instead` is put in their place, in the
 commands and in the copied files alike, and taken back in what is printed.
 """
 
@@ -56,7 +57,9 @@ def blocks(page: str) -> list[Block]:
         for fence in _FENCE.finditer(section):
             language, _, tag = fence["info"].partition(" ")
             followed = tag == "run" or tag.startswith(("serve until ", "file="))
-            assert language and followed, f"nobody follows the block ```{fence['info']}\n{fence['text']}"
+            assert (bool(language), followed) == (True, True), (
+                f"nobody follows the block ```{fence['info']}\n{fence['text']}"
+            )
             found.append(Block(title, language, tag, fence["text"]))
     assert page.count("```") == 2 * len(found), "a fence has no end, or no beginning of a line"
     indented = re.search(r"(?:^|\n)\n(?:    |\t)(?! *[-*\d])\S.*", _FENCE.sub("", page))
@@ -65,7 +68,7 @@ def blocks(page: str) -> list[Block]:
 
 
 class Reader:
-    """Follows `page` in a copy below `home`. `tools` are programs that the reader has, each with its command."""
+    """Follows `page` in a copy below `home`; `tools` are programs that the reader has, with their commands."""
 
     def __init__(
         self, page: str, home: Path, *, instead: Mapping[str, str], tools: Mapping[str, str] | None = None
@@ -79,7 +82,9 @@ class Reader:
         self.folder = self._copied(home / "clone", page.removesuffix(".md"))
         programs = _programs(home / "bin", tools or {})
         path = os.pathsep.join([str(programs), sysconfig.get_path("scripts"), os.environ["PATH"]])
-        self._env = environ(PATH=path, STAND_IN_HOME=str(home), NO_PROXY="*", PIP_DISABLE_PIP_VERSION_CHECK="1")
+        self._env = environ(
+            PATH=path, STAND_IN_HOME=str(home), NO_PROXY="*", PIP_DISABLE_PIP_VERSION_CHECK="1"
+        )
         # What a guide installs, it shall find, and nothing else.
         del self._env["PYTHONPATH"]
 
@@ -110,7 +115,7 @@ class Reader:
         return re.sub(found, lambda word: self._instead[word[0]], text) if words else text
 
     def follow(self, section: str) -> None:
-        """Does all that the next section with blocks says, which has this title."""
+        """Does all that the next section with blocks says, which has this title; the first has none."""
         assert self._left, "the guide has ended"
         assert self._left[0].section == section, f"the next section is {self._left[0].section!r}"
         while self._left and self._left[0].section == section:
@@ -154,7 +159,7 @@ class Reader:
 
     def _converse(self, text: str) -> None:
         for exchange in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
-            command = re.match(r"(?:.*\\\n)*.*\n", exchange)
+            command = re.match(r"(?:.*(?:\\|\|)\n)*.*\n", exchange)
             assert command
             printed = self.run(self.ours(command[0]))
             for theirs, own in self._instead.items():
@@ -166,7 +171,7 @@ class Reader:
         kept = self._state / "kept"
         head = f'[ ! -e "{kept}" ] || . "{kept}"\nset -euo pipefail\n'
         if keep:
-            head += f"trap 'export -p > \"{kept}\"; printf \"cd %q\" \"$PWD\" >> \"{kept}\"' EXIT\n"
+            head += f'trap \'export -p > "{kept}"; printf "cd %q" "$PWD" >> "{kept}"\' EXIT\n'
         return ["bash", "-c", head + script]
 
     def _how(self) -> dict[str, Any]:
@@ -189,7 +194,7 @@ class Reader:
         for path in guides.rglob("*"):
             if path.is_file():
                 path.write_text(self.ours(path.read_text("utf-8")))
-        return guides / name
+        return guides / name if (guides / name).is_dir() else guides
 
 
 def is_shown(shown: str, printed: str) -> bool:

@@ -1,9 +1,10 @@
-"""`kubectl` for a reader of the guides where there is no cluster: the real one's words, then what a cluster does.
+"""`kubectl` for a reader of the guides where there is no cluster: the real one's, then what a cluster does.
 
-Law: what kubectl makes by itself, manifests of a kustomization, a secret, other variables, the real kubectl makes
-here. What it sends is judged by Kubernetes' own schemas, and each container of a pod is started as a process with
-the command, arguments and variables of manifest and image and no others. A ConfigMap is mounted as the kubelet
-does it: `..data` is a link that is put in the place of the old one, and the files are links through it.
+Law: what kubectl makes by itself, manifests of a kustomization, a secret, other variables, the real kubectl
+makes here. What it sends is judged by Kubernetes' own schemas, and each container of a pod is started as a
+process with the command, arguments and variables of manifest and image, and no others. A ConfigMap is mounted
+as the kubelet does it: `..data` is a link that is put in the place of the old one, and files are links through
+it.
 
 Honest doubt: the kubelet takes up to a minute where this takes none; containers share the network of this
 machine instead of one of their own; a rollout ends the old pod first, and liveness probes are asked once.
@@ -36,7 +37,7 @@ from tests.toolchains import alone, cache, need
 Document = dict[str, Any]
 
 CLUSTER = HOME / "cluster"
-# The wheel of kubernetes-validate has the strict schemas of many versions; 17,000 files, which need no unpacking.
+# This wheel has the strict schemas of many versions, in 17,000 files, which need no unpacking.
 _SCHEMAS = "kubernetes-validate==1.37.0"
 _VERSIONS = ("1.25.0", "1.37.0")
 _KINDS = {
@@ -111,7 +112,7 @@ def _get(kind: str, name: str) -> Document:
 
 
 def _write_volume(folder: Path, data: dict[str, str]) -> None:
-    """As kubelet's atomic writer does: a new folder, and one rename that puts all of it in the place at once."""
+    """As the kubelet does: a new folder, and one rename that puts all of it in the place at once."""
     old = folder.joinpath("..data").resolve() if folder.exists() else None
     number = next(n for n in itertools.count() if not (folder / f"..{n}").exists())
     new = folder / f"..{number}"

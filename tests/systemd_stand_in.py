@@ -1,8 +1,9 @@
 """`systemctl` and `journalctl` for a reader of the guides where systemd is not process 1.
 
-Law: the unit file that was installed is obeyed line by line, and a line that nobody obeys is an error. It is read
-at `daemon-reload` and not before; the environment file at each start. A service of `Type=notify` has started when
-it says so on its socket. What the real systemd thinks of the file, `systemd-analyze verify` says in the guide.
+Law: the unit file that was installed is obeyed line by line, and a line that nobody obeys is an error. It is
+read at `daemon-reload` and not before; the environment file at each start. A service of `Type=notify` has
+started when it says so on its socket. What the real systemd thinks of the file, `systemd-analyze verify` says
+in the guide.
 
 Honest doubt: the user is this one, whatever DynamicUser says, and sandboxing is systemd's to test.
 """

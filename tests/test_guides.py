@@ -5,6 +5,7 @@ engine of containers, a cluster, systemd as process 1, has a stand-in that says 
 comes.
 """
 
+import re
 import stat
 from pathlib import Path
 
@@ -12,8 +13,60 @@ import httpx
 import pytest
 from tests.browser import installed
 from tests.commands import free_port
-from tests.guide_reader import GUIDES, Reader, blocks, is_shown, stand_in
+from tests.guide_reader import GUIDES, ROOT, Reader, blocks, is_shown, stand_in
 from tests.toolchains import need
+
+NAMES = ("container", "kubernetes", "systemd", "frontend", "runbook")
+
+
+def test_every_guide_is_followed_here_and_named_in_the_readme() -> None:
+    assert {f"{name}.md" for name in NAMES} == {page.name for page in GUIDES.glob("*.md")}
+    here = Path(__file__).read_text("utf-8")
+    readme = (ROOT / "README.md").read_text("utf-8")
+    for name in NAMES:
+        assert f'Reader("{name}.md"' in here
+        assert f"(examples/guides/{name}.md)" in readme
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_guide_is_short_and_its_links_lead_somewhere(name: str) -> None:
+    page = (GUIDES / f"{name}.md").read_text("utf-8")
+    assert len(page.splitlines()) <= 130
+    for link in re.findall(r"\]\(([^)#:]+)\)", page):
+        assert (GUIDES / link).exists(), link
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "```sh\nls\n```\n",
+        "```\nls\n```\n",
+        "```sh serve\nls\n```\n",
+        "```sh runs\nls\n```\n",
+        "text\n\n    ls\n",
+        "- text\n  ```sh run\n  ls\n  ```\n",
+        "```sh run\nls\n",
+    ],
+)
+def test_a_block_that_nobody_would_follow_is_a_failure(page: str) -> None:
+    with pytest.raises(AssertionError, match=r"nobody follows|a fence"):
+        blocks(page)
+
+
+def test_a_block_that_nobody_has_followed_is_a_failure(tmp_path: Path) -> None:
+    with (
+        pytest.raises(AssertionError, match="nobody has followed"),
+        Reader("runbook.md", tmp_path, instead={}),
+    ):
+        pass
+
+
+def test_what_is_shown_is_what_is_printed() -> None:
+    printed = "HTTP/1.1 200 OK\r\nDate: now\r\n\r\nat 2026-11-26T15:51:07.265Z"
+    assert is_shown("HTTP/1.1 200 OK\n...\nat 2025-01-01T00:00:00.000Z\n", printed)
+    assert not is_shown("HTTP/1.1 200 OK\nat 2025-01-01T00:00:00.000Z\n", printed)
+    assert not is_shown("HTTP/1.1 200 OK\n...\nat noon\n", printed)
+    assert not is_shown("", printed)
 
 
 def test_a_container_is_off_by_itself_and_changes_its_rules_without_a_restart(tmp_path: Path) -> None:
@@ -89,7 +142,7 @@ def test_a_front_ends_tests_see_its_outage_without_disturbing_anybody(tmp_path: 
     need("npm", "nodejs", "npm")
     installed()
     ports = {word: str(free_port()) for word in ("8000", "3000")}
-    with Reader("front-end.md", tmp_path, instead=ports) as reader:
+    with Reader("frontend.md", tmp_path, instead=ports) as reader:
         reader.follow("The staging server")
         reader.follow("The tests")
         assert "by rule 'payments-down'" in reader.log()
@@ -97,3 +150,16 @@ def test_a_front_ends_tests_see_its_outage_without_disturbing_anybody(tmp_path: 
         failed = reader.run("! MOCK_TOKEN=forged CHROMIUM=$(command -v chromium) npx playwright test")
         assert "2 failed" in failed
         assert "1 passed" in failed
+
+
+def test_the_runbook_tells_a_mock_from_a_fault_and_ends_it(tmp_path: Path) -> None:
+    need("jq", "jq")
+    ports = {word: str(free_port()) for word in ("8000", "8001")}
+    places = {"/srv": str(tmp_path / "clone/examples/guides/container")}
+    with Reader("runbook.md", tmp_path, instead={**ports, **places}) as reader:
+        reader.follow("")
+        for section in ("Is it a mock?", "Which rule, and why?", "How does it stop?"):
+            reader.follow(section)
+        assert "mocked 'GET' '/payments/7': 503 by rule 'payments-down'" in reader.log()
+        assert "rule 'payments-down' switched off by 'ada'" in reader.log()
+        assert "mockware is off: MOCKWARE is off" in reader.log()

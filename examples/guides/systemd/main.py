@@ -2,8 +2,9 @@
 
 import logging
 
-import mockware
 from flask import Flask
+
+import mockware
 
 logging.basicConfig(level=logging.INFO)  # so that each mock is a line of the journal
 

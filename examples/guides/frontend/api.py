@@ -1,4 +1,4 @@
-"""The API of the guide: its own CORS layer lets the front end read what is real, and `[cors]` what is mocked."""
+"""The API of the guide: its own CORS layer is for what is real, `[cors]` for what is mocked."""
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
