@@ -112,7 +112,6 @@ def _run_step(image: Image, step: str, context: Path | None) -> None:
     env = _inner_env(image) | {"HOME": os.environ["HOME"]}
     # What names registries and certificates is a matter of the machine.
     env |= {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
-    env["PIP_NO_COMPILE"] = "1"  # half the time, for what is started thrice
     step = image.inside(step)
     subprocess.run(["sh", "-ec", step], cwd=image.inside(image.workdir), env=env, check=True)
 

@@ -57,9 +57,8 @@ def blocks(page: str) -> list[Block]:
         for fence in _FENCE.finditer(section):
             language, _, tag = fence["info"].partition(" ")
             followed = tag == "run" or tag.startswith(("serve until ", "file="))
-            assert (bool(language), followed) == (True, True), (
-                f"nobody follows the block ```{fence['info']}\n{fence['text']}"
-            )
+            assert language, f"nobody follows a block without a language:\n{fence['text']}"
+            assert followed, f"nobody follows the block ```{fence['info']}\n{fence['text']}"
             found.append(Block(title, language, tag, fence["text"]))
     assert page.count("```") == 2 * len(found), "a fence has no end, or no beginning of a line"
     indented = re.search(r"(?:^|\n)\n(?:    |\t)(?! *[-*\d])\S.*", _FENCE.sub("", page))
@@ -68,7 +67,7 @@ def blocks(page: str) -> list[Block]:
 
 
 class Reader:
-    """Follows `page` in a copy below `home`; `tools` are programs that the reader has, with their commands."""
+    """Follows `page` in a copy below `home`; `tools` are programs that the reader has, by name."""
 
     def __init__(
         self, page: str, home: Path, *, instead: Mapping[str, str], tools: Mapping[str, str] | None = None
@@ -85,8 +84,9 @@ class Reader:
         self._env = environ(
             PATH=path, STAND_IN_HOME=str(home), NO_PROXY="*", PIP_DISABLE_PIP_VERSION_CHECK="1"
         )
-        # What a guide installs, it shall find, and nothing else.
-        del self._env["PYTHONPATH"]
+        self._env["PIP_NO_COMPILE"] = "1"  # half the time, for what is started a few times
+        # What a guide installs, it shall find, and nothing else; and it need not be compiled at each start.
+        del self._env["PYTHONPATH"], self._env["PYTHONDONTWRITEBYTECODE"]
 
     def __enter__(self) -> Self:
         return self
@@ -94,14 +94,15 @@ class Reader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        for script in self._last:
-            self.run(script)
-        for process, log in self._serving:
-            _end(process)
-            log.finish()
-            if error is not None:
-                error.add_note(f"---- what was served\n{log.text[-8000:]}")
-        if error is None:
+        with contextlib.ExitStack() as ends:
+            for process, log in self._serving:
+                ends.callback(log.finish)
+                ends.callback(_end, process)
+            for script in self._last:
+                ends.callback(self.run, script)
+        if error is not None:
+            error.add_note(f"---- what was served\n{self.log()[-8000:]}")
+        else:
             assert not self._left, f"nobody has followed {self._left[0]}"
 
     def at_the_end(self, script: str) -> None:

@@ -3,8 +3,7 @@
 Law: what kubectl makes by itself, manifests of a kustomization, a secret, other variables, the real kubectl
 makes here. What it sends is judged by Kubernetes' own schemas, and each container of a pod is started as a
 process with the command, arguments and variables of manifest and image, and no others. A ConfigMap is mounted
-as the kubelet does it: `..data` is a link that is put in the place of the old one, and files are links through
-it.
+as the kubelet does it: `..data` is a link that is put in the place of the old one, and files lead through it.
 
 Honest doubt: the kubelet takes up to a minute where this takes none; containers share the network of this
 machine instead of one of their own; a rollout ends the old pod first, and liveness probes are asked once.
@@ -32,7 +31,7 @@ import jsonschema
 import referencing
 import yaml
 from tests.docker_stand_in import HOME, Image, image_of
-from tests.toolchains import alone, cache, need
+from tests.toolchains import alone, cache
 
 Document = dict[str, Any]
 
@@ -46,6 +45,7 @@ _KINDS = {
     "Secret": "io.k8s.api.core.v1.Secret",
     "Service": "io.k8s.api.core.v1.Service",
 }
+_GRACE_S = 40.0  # terminationGracePeriodSeconds
 _READY_S = 60.0  # a failure bound: a container starts within a second or two
 
 
@@ -74,7 +74,6 @@ def problems(document: Document) -> list[str]:
 
 
 def _real(*words: str) -> str:
-    need("kubectl", "kubernetes-client")
     outside = [part for part in os.environ["PATH"].split(os.pathsep) if Path(part) != HOME / "bin"]
     kubectl = shutil.which("kubectl", path=os.pathsep.join(outside))
     assert kubectl
@@ -183,14 +182,15 @@ def _value(variable: Document) -> str:
 def end_pods() -> None:
     """Ends all containers as a kubelet does: all at once, and waits for the end of each."""
     path = CLUSTER / "pids"
-    ends = [os.pidfd_open(int(pid)) for pid in path.read_text().split()] if path.exists() else []
-    for end in ends:
-        signal.pidfd_send_signal(end, signal.SIGTERM)
-    for end in ends:
-        ready, _, _ = select.select([end], [], [], _READY_S)
-        assert ready, "a container does not end"
-        os.close(end)
+    pids = [int(pid) for pid in path.read_text().split()] if path.exists() else []
     path.unlink(missing_ok=True)
+    ends = {pid: os.pidfd_open(pid) for pid in pids}
+    for end in ends.values():
+        signal.pidfd_send_signal(end, signal.SIGTERM)
+    for pid, end in ends.items():
+        if not select.select([end], [], [], _GRACE_S)[0]:
+            os.killpg(pid, signal.SIGKILL)
+            raise AssertionError("a container had to be killed")
 
 
 def rollout_status(name: str) -> None:

@@ -99,8 +99,9 @@ class Unit:
         with contextlib.suppress(ProcessLookupError):
             ended = os.pidfd_open(pid)
             os.kill(pid, signal.SIGTERM)  # KillMode=mixed: the main process alone
-            ready, _, _ = select.select([ended], [], [], float(self._one("TimeoutStopSec")))
-            assert ready, f"{self.name} had to be killed"
+            if not select.select([ended], [], [], float(self._one("TimeoutStopSec")))[0]:
+                os.killpg(pid, signal.SIGKILL)
+                raise AssertionError(f"{self.name} had to be killed")
 
     def reload(self) -> None:
         command = self._one("ExecReload").replace("$MAINPID", self._pid_file.read_text())

@@ -95,6 +95,7 @@ status = 500
 
 def test_a_sidecar_gets_its_rules_from_a_config_map_that_changes(tmp_path: Path) -> None:
     ports = {word: str(free_port()) for word in ("8000", "8080", "9000", "9001")}
+    need("kubectl", "kubernetes-client")
     tools = {"kubectl": stand_in("kubectl")}
     with Reader("kubernetes.md", tmp_path, instead=ports, tools=tools) as reader:
         reader.at_the_end("kubectl delete deployment/shop")
@@ -135,6 +136,12 @@ def test_gunicorn_under_systemd_heeds_each_change_as_the_guide_says(tmp_path: Pa
         assert statuses == [503, 503, *[201] * 6]
         assert (root / "var/lib/shop/mocks.db").exists()
         reader.follow("What takes what")
+        # It says that a reload keeps the variables: new code, and mockware is off as before.
+        edits = reader.ours(
+            "sed -i 's/=off/=on/' /etc/shop/mockware.env; sed -i 's/settled/refunded/' /opt/shop/main.py;"
+            "systemctl reload shop"
+        )
+        reader.run(f"{edits}; until curl -s {url}/payments/7?demo=down | grep refunded; do sleep 0.2; done")
         assert httpx.get(f"{url}/__mockware__/").status_code == 404
 
 
