@@ -24,6 +24,7 @@ from pathlib import Path
 
 HOME = Path(os.environ.get("STAND_IN_HOME", "."))
 _STOP_S = 10.0  # what `docker stop` waits before it kills
+_OUTSIDE = re.compile("^PIP_|proxy$|CERT|CA_BUNDLE", re.IGNORECASE)
 _FOLDERS = re.compile(r"(?<![\w./])/(srv|tmp)(?![\w.])")
 
 
@@ -87,7 +88,7 @@ def _copy(image: Image, words: list[str], context: Path | None) -> None:
         return
     *sources, to = words
     for source in sources:
-        kept = _is_kept(source, (context / ".dockerignore").read_text().splitlines())
+        kept = is_kept(source, (context / ".dockerignore").read_text().splitlines())
         assert kept, f"COPY {source}: .dockerignore leaves it out"
         place = Path(image.inside(image.workdir), to)
         if (context / source).is_dir():
@@ -96,7 +97,7 @@ def _copy(image: Image, words: list[str], context: Path | None) -> None:
             shutil.copy(context / source, place)
 
 
-def _is_kept(path: str, patterns: list[str]) -> bool:
+def is_kept(path: str, patterns: list[str]) -> bool:
     kept = True
     for pattern in patterns:
         if pattern and not pattern.startswith("#") and fnmatch(path, pattern.removeprefix("!")):
@@ -111,7 +112,7 @@ def _run_step(image: Image, step: str, context: Path | None) -> None:
     step = step.removeprefix("--mount=type=cache,target=/root/.cache/pip ")
     env = _inner_env(image) | {"HOME": os.environ["HOME"]}
     # What names registries and certificates is a matter of the machine.
-    env |= {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
+    env |= {name: value for name, value in os.environ.items() if _OUTSIDE.search(name)}
     step = image.inside(step)
     subprocess.run(["sh", "-ec", step], cwd=image.inside(image.workdir), env=env, check=True)
 
@@ -134,7 +135,7 @@ def build(words: list[str]) -> None:
 
 
 def run(words: list[str]) -> None:
-    options = _options(words, ("--name", "--publish", "--env-file", "--volume"), flags=("--rm",))
+    options = _options(words, ("--name", "--publish", "--env", "--env-file", "--volume"), flags=("--rm",))
     tag, *arguments = options[""]
     image = Image(**json.loads((HOME / "images" / tag / "image.json").read_text()))
     for published in options.get("--publish", ()):
@@ -144,6 +145,7 @@ def run(words: list[str]) -> None:
     for file in options.get("--env-file", ()):
         lines = [line for line in Path(file).read_text().splitlines() if line and not line.startswith("#")]
         env |= {name: image.inside(value) for name, value in (line.split("=", 1) for line in lines)}
+    env |= dict(variable.split("=", 1) for variable in options.get("--env", ()))
     for volume in options.get("--volume", ()):
         outer, inner, mode = volume.split(":")
         assert (mode, Path(outer).is_absolute()) == ("ro", True), volume

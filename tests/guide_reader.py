@@ -81,10 +81,10 @@ class Reader:
         self.folder = self._copied(home / "clone", page.removesuffix(".md"))
         programs = _programs(home / "bin", tools or {})
         path = os.pathsep.join([str(programs), sysconfig.get_path("scripts"), os.environ["PATH"]])
-        self._env = environ(
-            PATH=path, STAND_IN_HOME=str(home), NO_PROXY="*", PIP_DISABLE_PIP_VERSION_CHECK="1"
-        )
+        self._env = environ(PATH=path, STAND_IN_HOME=str(home), PIP_DISABLE_PIP_VERSION_CHECK="1")
         self._env["PIP_NO_COMPILE"] = "1"  # half the time, for what is started a few times
+        for name in ("NO_PROXY", "no_proxy"):
+            self._env[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1", "localhost"]))
         # What a guide installs, it shall find, and nothing else; and it need not be compiled at each start.
         del self._env["PYTHONPATH"], self._env["PYTHONDONTWRITEBYTECODE"]
 

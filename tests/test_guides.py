@@ -13,6 +13,7 @@ import httpx
 import pytest
 from tests.browser import installed
 from tests.commands import free_port
+from tests.docker_stand_in import is_kept
 from tests.guide_reader import GUIDES, ROOT, Reader, blocks, is_shown, stand_in
 from tests.toolchains import need
 
@@ -78,6 +79,8 @@ def test_a_container_is_off_by_itself_and_changes_its_rules_without_a_restart(tm
         reader.follow("Run it in production")
         assert "mockware is off: MOCKWARE is off" in reader.log()
         reader.follow("Run it on staging")
+        ignored = (reader.folder / ".dockerignore").read_text().splitlines()
+        assert not is_kept("staging.key", ignored)
         assert stat.S_IMODE((reader.folder / "staging.key").stat().st_mode) == 0o600
         # Two workers, and a connection each: without a store it would be up to four.
         statuses = [httpx.post(f"{url}/orders").status_code for _ in range(8)]
@@ -128,6 +131,9 @@ def test_gunicorn_under_systemd_heeds_each_change_as_the_guide_says(tmp_path: Pa
         reader.at_the_end("systemctl stop shop")
         reader.follow("The unit")
         reader.follow("Install it")
+        # It ends with 0 for a line that it does not know, too.
+        verify = reader.ours("systemd-analyze verify /etc/systemd/system/shop.service 2>&1")
+        assert reader.run(verify) == ""
         journal = tmp_path / "shop.journal"
         assert "mockware is off: MOCKWARE is not set" in journal.read_text()
         reader.follow("Turn it on, on staging")
@@ -153,9 +159,9 @@ def test_a_front_ends_tests_see_its_outage_without_disturbing_anybody(tmp_path: 
         reader.follow("The staging server")
         reader.follow("The tests")
         assert "by rule 'payments-down'" in reader.log()
-        # The tests do see the difference: without the key, no mock comes, and both fail.
+        # The tests do see the difference: without the key, no mock comes, and three fail.
         failed = reader.run("! MOCK_TOKEN=forged CHROMIUM=$(command -v chromium) npx playwright test")
-        assert "2 failed" in failed
+        assert "3 failed" in failed
         assert "1 passed" in failed
 
 
@@ -165,6 +171,8 @@ def test_the_runbook_tells_a_mock_from_a_fault_and_ends_it(tmp_path: Path) -> No
     places = {"/srv": str(tmp_path / "clone/examples/guides/container")}
     with Reader("runbook.md", tmp_path, instead={**ports, **places}) as reader:
         reader.follow("")
+        page = httpx.get(f"http://127.0.0.1:{ports['8000']}/__mockware__/")
+        assert (page.status_code, page.headers["content-type"].partition(";")[0]) == (200, "text/html")
         for section in ("Is it a mock?", "Which rule, and why?", "How does it stop?"):
             reader.follow(section)
         assert "mocked 'GET' '/payments/7': 503 by rule 'payments-down'" in reader.log()

@@ -19,7 +19,13 @@ test("a payment is shown", async ({ page }) => {
   await expect(page.getByRole("status")).toHaveText("paid");
 });
 
-test("an outage is shown, by a header", async ({ context, page }) => {
+test("an outage is shown, by a status", async ({ context, page }) => {
+  await asking(context, { "X-Mock-Status": "503" });
+  expect(await opened(page)).toBe("trigger");
+  await expect(page.getByRole("alert")).toHaveText("Payments are down. We try again later.");
+});
+
+test("an outage is shown, by a rule", async ({ context, page }) => {
   await asking(context, { "X-Mock-Name": "payments-down" });
   expect(await opened(page)).toBe("payments-down");
   await expect(page.getByRole("alert")).toHaveText("Payments are down. We try again in 30 s.");
