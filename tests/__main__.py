@@ -21,10 +21,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 # Run on the first Python only, side by side with all others: they start programs in other languages and a
-# browser, install what of those is missing, and see of mockware what does not depend on its Python.
+# browser, install what of those is missing, and see what does not depend on the Python that runs them.
 ONCE = [
     *("tests/test_browsers.py", "tests/test_guides.py", "tests/test_interop.py"),
-    *("tests/test_reference_page.py", "tests/test_snippets_running.py"),
+    *("tests/test_reference_page.py", "tests/test_snippets_running.py", "tests/test_suite.py"),
 ]
 
 
@@ -72,10 +72,8 @@ def test_steps(
             [here, "-m", "ruff", "format", "--check", "."],
             [here, "-m", "mypy"],
         ]
-    # A file goes to one worker as a whole, so that its servers are started once; there are more workers than
-    # cores because much of the time is spent waiting for servers to start.
     left_out = [] if first else [f"--ignore={ROOT / name}" for name in ONCE]
-    steps.append([here, "-m", "pytest", "-q", "-n", "4", "--dist", "loadfile", *left_out, *pytest])
+    steps.append([here, "-m", "tests.suite", *left_out, *pytest])
     if first and not pytest:
         steps.append([here, "-m", "tests.bench", "--quick"])  # it runs; how fast is nothing to fail for
         ours = "mockware-serve,mockware-status,mockware-granian,mockware-uvicorn"

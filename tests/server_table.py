@@ -65,10 +65,13 @@ class Server:
 
 
 _RUN = (sys.executable, "-m")
-_HYPERCORN = (*_RUN, "hypercorn", "--bind=127.0.0.1:{port}")
+# No server of the table closes an idle connection sooner than that: an end within it is the app's doing. The
+# three that would are told to wait (uvicorn and hypercorn have 5 s, gunicorn 2); cheroot's own is 10 s.
+IDLE_S = 10
+_HYPERCORN = (*_RUN, "hypercorn", "--bind=127.0.0.1:{port}", "--keep-alive=75")
 _GRANIAN = (*_RUN, "granian", "--port={port}")
-_UVICORN = (*_RUN, "uvicorn", "--port={port}")
-_GUNICORN = (*_RUN, "gunicorn", "--bind=127.0.0.1:{port}")
+_UVICORN = (*_RUN, "uvicorn", "--port={port}", "--timeout-keep-alive=75")
+_GUNICORN = (*_RUN, "gunicorn", "--bind=127.0.0.1:{port}", "--keep-alive=75")
 _UWSGI = ("{scripts}/uwsgi", f"--home={sys.prefix}", f"--pythonpath={ROOT}", "--need-app", "--die-on-term")
 _UWSGI_APP = ("--threads=4", f"--module={APP}")
 # A single interpreter, because --mount makes a second one, and pydantic-core (PyO3) loads only once.

@@ -17,6 +17,8 @@ from tests.commands import Program, environ, free_port
 
 TESTS = Path(__file__).parent
 RULES = """
+server_timing = true
+
 [trigger]
 query = "mock"
 cookie = "mock"
@@ -31,6 +33,10 @@ match = "/mocked"
 status = 503
 headers = {{ retry-after = "30", x-hidden = "1" }}
 json = {{ down = true }}
+
+[[rules]]
+match = '/a"b\\c'
+status = 503
 
 [[rules]]
 match = "/sometimes"
@@ -51,6 +57,15 @@ FETCH = """async ([url, options]) => {
     return {refused: String(error)};
   }
 }"""
+
+
+# What the browser has timed of this URL: who is named, if anybody is.
+TIMINGS = """url => new Promise(resolve => {
+  new PerformanceObserver(list => {
+    for (const entry of list.getEntriesByName(url))
+      resolve(entry.serverTiming.map(timing => [timing.name, timing.description]));
+  }).observe({type: "resource", buffered: true});
+})"""
 
 
 @dataclass(frozen=True)
@@ -131,6 +146,24 @@ def test_a_listed_page_reads_a_mock_with_its_body_and_the_exposed_fields(page: P
     assert answer["headers"]["retry-after"] == "30"
     assert answer["headers"]["x-mock-rule"] == "/mocked"
     assert "x-hidden" not in answer["headers"]
+
+
+def test_a_listed_page_reads_which_rule_is_among_the_timings(
+    page: Page, context: BrowserContext, places: Places
+) -> None:
+    quoted = f"{places.api}/a%22b%5Cc"
+    for url, rule in ((f"{places.api}/mocked", "/mocked"), (quoted, '/a"b\\c')):
+        assert fetched(page, url)["status"] == 503
+        assert page.evaluate(TIMINGS, url) == [["mock", rule]]
+    passed = f"{places.api}/own"
+    assert fetched(page, passed)["status"] == 200
+    assert page.evaluate(TIMINGS, passed) == []
+    other = opened(context, places.unlisted)
+    other.evaluate("url => fetch(url, {mode: 'no-cors'})", quoted)
+    assert other.evaluate(TIMINGS, quoted) == []
+    own = opened(context, places.api)  # of one origin with the mock
+    assert fetched(own, quoted)["status"] == 503
+    assert own.evaluate(TIMINGS, quoted) == [["mock", '/a"b\\c']]
 
 
 def test_a_mock_of_an_endpoint_that_the_app_lacks_is_read_after_its_preflight(

@@ -6,7 +6,7 @@ import pytest
 
 from mockware import ConfigError, Rule
 from mockware.changes import DEFAULT_FOR_S, MAX_FOR_S, Change, apply, read_terms, rule_of
-from mockware.config import Configuration, Entry
+from mockware.configuration import Configuration, Entry
 
 ALLOWED = ("by", "why", "for", "uses")
 DECLARED = Configuration(

@@ -16,7 +16,7 @@ from tests.commands import PATIENCE_S, environ, run
 
 import mockware
 from mockware.cli import COMMANDS, main
-from mockware.config import schema
+from mockware.rules_files import schema
 from mockware.snippets import FRAMEWORKS, status_files, status_snippet
 from mockware.statuses import CATALOGUE
 

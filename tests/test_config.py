@@ -19,12 +19,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.by_hand import response_of
 
-from mockware.config import Configuration, RulesFile, load, read_rules_file, schema
+from mockware.config import load
+from mockware.configuration import Configuration
 from mockware.engine import Snapshot
 from mockware.environment import read_environment
 from mockware.exceptions import ConfigError, Problem
 from mockware.messages import Request
 from mockware.rules import Rule
+from mockware.rules_files import RulesFile, read_rules_file, schema
 from mockware.triggers import TriggerFields
 
 unhurried = settings(
@@ -768,7 +770,9 @@ def test_a_file_that_is_no_table_is_told_the_keys_of_one(form: str, text: str, t
     path.write_text(text)
     assert problems_of(path) == (
         Problem(
-            str(path), "expected a table with never, trigger, cors, webhooks, journal, trust_forwarded, rules"
+            str(path),
+            "expected a table with never, trigger, cors, webhooks, journal, trust_forwarded, server_timing, "
+            "rules",
         ),
     )
 
@@ -782,7 +786,7 @@ def test_a_file_that_is_no_table_is_told_the_keys_of_one(form: str, text: str, t
             "[]",
             (
                 "no such key; did you mean `rules`? Allowed: never, trigger, cors, webhooks, journal, "
-                "trust_forwarded, rules"
+                "trust_forwarded, server_timing, rules"
             ),
         ),
         ({"rules": {"match": "/a"}}, "rules", "{'match': '/a'}", "expected a list"),
@@ -1046,7 +1050,7 @@ class Absent:
 sys.meta_path.insert(0, Absent())
 
 from pathlib import Path
-from mockware.config import read_rules_file
+from mockware.rules_files import read_rules_file
 from mockware.exceptions import ConfigError
 
 
@@ -1392,7 +1396,8 @@ def test_the_schema_lists_the_keys_that_are_allowed_and_no_others() -> None:
     declared = schema()
     definitions = declared["$defs"]
     assert set(declared["properties"]) == {
-        *("$schema", "never", "trigger", "cors", "webhooks", "journal", "trust_forwarded", "rules")
+        *("$schema", "never", "trigger", "cors", "webhooks", "journal", "trust_forwarded"),
+        *("server_timing", "rules"),
     }
     tables = ("Rule", "When", "TriggerTable", "CorsTable", "WebhooksTable", "TaskTable", "Result", "Failure")
     for table in (declared, *(definitions[name] for name in (*tables, "Webhook"))):

@@ -5,6 +5,7 @@ One table of requests runs through both sides, whose answers must be equal; the 
 
 import json
 import logging
+import threading
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,10 +15,12 @@ import pytest
 from tests.by_hand import Answer, Environ, Receive, Scope, Send, Sent, over_asgi, over_wsgi
 
 import mockware
-from mockware import ConfigError, Rule
-from mockware.changes import MAX_CHANGES, MAX_DOCUMENT_BYTES
-from mockware.control_api import MAX_BODY_BYTES, MAX_STREAMS, ControlAPI, Events
+from mockware import ConfigError, Rule, waiting
+from mockware.changes import MAX_CHANGES, MAX_DOCUMENT_BYTES, Change
+from mockware.control_api import ControlAPI
 from mockware.control_guard import MAX_WRONG, WINDOW_S
+from mockware.control_journal import MAX_STREAMS, Events
+from mockware.control_messages import MAX_BODY_BYTES
 from mockware.messages import Request, Response
 
 KEY = "correct horse"
@@ -335,8 +338,8 @@ def test_a_name_in_the_rule_and_in_the_path_are_the_same(control: Control) -> No
 def test_there_is_room_for_so_many_changes_and_so_long_rules(control: Control) -> None:
     runtime = control.app._installation.runtime
     control.told("PUT", "/rules/new", {"rule": {"match": "/n", "text": "x" * MAX_DOCUMENT_BYTES}, **BY}, 422)
-    change = control.app._api._changed("x", mockware.changes.Terms("a", "b"), on=False, declared=None)
-    runtime.set([change._replace(name=f"rule{i}", id=str(i)) for i in range(MAX_CHANGES)])
+    now, until = control.now, control.now + HOUR
+    runtime.set([Change(f"{i}", f"rule{i}", False, "a", "b", now, until) for i in range(MAX_CHANGES)])
     control.told("PATCH", "/rules/a", {"on": False, **BY}, 422)
 
 
@@ -545,6 +548,24 @@ def test_events_tell_of_mocks_and_swaps_and_are_not_for_everybody_at_once() -> N
     assert news.index("event: mock\n") < news.index("event: miss\n")
     stream.close()
     assert isinstance(api.respond(asked, streams=True), Events)
+
+
+def test_a_stream_that_its_server_dropped_takes_nobodys_place() -> None:
+    api: ControlAPI = Control("ASGI").app._api
+    asked = Request("GET", "/_m/api/events", headers={"authorization": f"Bearer {KEY}"})
+    for _ in range(MAX_STREAMS + 1):  # none is ever closed
+        assert isinstance(api.respond(asked, streams=True), Events)
+
+
+@pytest.mark.parametrize("interface", ["ASGI", "WSGI"])
+def test_the_refusal_of_too_many_sleepers_before_the_app_is_in_the_journal(
+    interface: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    control = Control(interface, [Rule("/slow", name="slow", passthrough=True, delay="5s")])
+    monkeypatch.setattr(waiting, "_places", threading.BoundedSemaphore(0))
+    assert control.status("/slow") == 503
+    (entry,) = control.told("GET", "/journal")["entries"]
+    assert (entry["rule"], entry["status"]) == ("slow", 503)
 
 
 def test_changes_are_logged_with_who_and_why_and_the_key_never_is(

@@ -17,7 +17,8 @@ from tests.commands import environ as environ_of
 from tests.commands import run
 
 from mockware import ASGIMockMiddleware, ConfigError, WSGIMockMiddleware, waiting
-from mockware.config import Configuration, load, schema
+from mockware.config import load
+from mockware.configuration import Configuration
 from mockware.cors import MAX_ORIGIN_CHARS, Cors, Origins
 from mockware.engine import Snapshot
 from mockware.environment import Environment
@@ -26,6 +27,7 @@ from mockware.installation import describe
 from mockware.messages import Request
 from mockware.replies import build_reply
 from mockware.review import review
+from mockware.rules_files import schema
 
 APP = "https://app.test"
 
@@ -192,6 +194,20 @@ def test_what_is_exposed_is_said_once() -> None:
     cors = Cors([APP], exposed=["x-mock-rule", "Location", "location"])
     fields = dict(cors.fields(Request("GET", "/", headers={"origin": APP}), build_reply(200, rule="r")))
     assert fields["Access-Control-Expose-Headers"] == "x-mock-rule, location"
+
+
+@pytest.mark.parametrize(
+    ("origins", "origin", "said"),
+    [([APP], APP, [APP]), ([APP], "https://b.test", []), ([APP], None, []), (["*"], APP, ["*"])],
+)
+def test_who_may_read_a_mock_may_read_its_timing_where_there_is_one(
+    origins: list[str], origin: str | None, said: list[str]
+) -> None:
+    request = Request("GET", "/", headers={} if origin is None else {"origin": origin})
+    for timing in (True, False):
+        fields = Cors(origins, timing=timing).fields(request, build_reply(200, rule="r"))
+        found = [value for name, value in fields if name == "Timing-Allow-Origin"]
+        assert found == (said if timing else [])
 
 
 tokens = st.text(st.characters(codec="latin-1"), max_size=40)

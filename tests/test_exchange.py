@@ -365,6 +365,30 @@ def test_a_long_body_that_the_upstream_does_not_read_is_answered_and_the_connect
         told(connection.ask("GET", "/x"))
 
 
+def test_an_early_answer_is_complete_when_its_request_is(front: Front) -> None:
+    """A server that has the last byte of an answer may close the connection of a request it has not read."""
+
+    answered = threading.Event()
+
+    @front.upstream.on("/at-once")
+    def at_once(arrived: Arrived) -> None:
+        arrived.answer(b"enough", status="413 Content Too Large")
+        answered.set()
+        arrived.ends()
+
+    half = b"x" * (MIB // 2)
+    with front.connect() as connection, front.connect() as other:
+        for _ in range(3):
+            answered.clear()
+            connection.send(request("POST", "/at-once", [("Content-Length", str(2 * len(half)))]), half)
+            assert answered.wait(20)
+            told(other.ask("GET", "/x"))  # by now, the proxy has the answer too
+            connection.send(half)
+            response = connection.response("POST")
+            assert (response.status, response.body, response.closes) == (413, b"enough", False)
+        told(connection.ask("GET", "/x"))
+
+
 # Ends
 
 

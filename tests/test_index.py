@@ -148,6 +148,51 @@ def test_values_may_be_anything_and_need_neither_order_nor_hash() -> None:
     assert list(index.find("/a") or ()) == [first, second]
 
 
+# A mount: a prefix that is nobody else's.
+
+
+def mounted(templates: Sequence[str], prefix: str) -> PathIndex[int]:
+    return PathIndex(
+        [(PathTemplate(text), number) for number, text in enumerate(templates)], mount=(prefix, -1)
+    )
+
+
+@unhurried
+@given(
+    st.lists(templates, max_size=6),
+    st.lists(st.sampled_from(["a", "b", "ab", "_"]), min_size=1, max_size=3).map(
+        lambda parts: "/" + "/".join(parts)
+    ),
+    paths | st.text(),
+)
+@example(["/a", "/{p:path}"], "/a", "/a")
+@example(["/a/b"], "/a", "/a/b")
+@example(["/a/{p}"], "/a", "/a/b")
+@example([], "/a", "/ab")
+@example([], "/a/b", "/b/b/c")
+@example(["/{p}/b/{q}"], "/a/b", "/b/b/c")
+@example([], "/a", "/")
+@example([], "/a", "*")
+@example([], "/a", "")
+@example(["/{p:path}"], "/a", "")
+@example([], "/a", "/b")
+def test_a_mount_has_what_is_at_and_below_it_and_all_else_is_as_without(
+    texts: list[str], prefix: str, path: str
+) -> None:
+    own = path == prefix or path.startswith(f"{prefix}/")
+    values = mounted(texts, prefix).find(path)
+    assert (None if values is None else list(values)) == ([-1] if own else walk(texts, path))
+
+
+@pytest.mark.parametrize("texts", [[], ["/reports"], ["/reports/{id}"], ["/reports", "/{a}-{b}/x"]])
+def test_a_mount_costs_foreign_paths_one_call_of_our_own_and_nothing_below_it(texts: list[str]) -> None:
+    with_one, without = mounted(texts, "/__mockware__"), index_of(texts)
+    for path in ("/api/items/42", "/", "/reports", "/reports/7", "*"):
+        if without.find(path) is None:
+            # Where there are exact paths only, that is instead of a look-up that Python is not asked for.
+            assert calls_of(with_one.find, path) <= calls_of(without.find, path), path
+
+
 # The work of a look-up, counted and not timed: every call that the interpreter makes, into Python or C.
 
 

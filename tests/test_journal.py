@@ -3,7 +3,7 @@
 import pytest
 
 from mockware import Rule
-from mockware.config import Configuration, Entry
+from mockware.configuration import Configuration, Entry
 from mockware.decisions import PASSTHROUGH, Passthrough
 from mockware.engine import CompiledRule
 from mockware.journal import (
@@ -87,6 +87,56 @@ def test_what_may_be_a_secret_is_struck_out(name: str) -> None:
     kept.note(Request("GET", "/a", headers={name: "s3cret", "accept": "*/*"}), MOCK, ())
     (entry,) = kept.entries()
     assert entry.headers == {name: REDACTED, "accept": "*/*"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kept_of_it"),
+    [
+        ("referer", "https://a.test/b?code=s3cret&x=1", f"https://a.test/b?{REDACTED}"),
+        ("x-original-url", "/b?code=s3cret", f"/b?{REDACTED}"),
+        ("referer", "https://a.test/b", "https://a.test/b"),
+        ("accept", "text/html, */*;q=0.8", "text/html, */*;q=0.8"),
+        ("x-question", "why? because", "why? because"),
+    ],
+)
+def test_of_a_url_the_query_is_struck_out(name: str, value: str, kept_of_it: str) -> None:
+    kept = journal()
+    kept.note(Request("GET", "/a", "code=s3cret", {name: value}), MOCK, ())
+    assert kept.entries()[0].headers == {name: kept_of_it}
+    assert "s3cret" not in repr(kept.entries())
+
+
+@pytest.mark.parametrize("bodies", [False, True])
+def test_a_near_miss_tells_no_more_of_a_body_than_was_asked_about(bodies: bool) -> None:
+    kept = journal(bodies=bodies)
+    rules = compiled(
+        Rule("/a", when={"json": {"user": {"kind": "big"}}}),
+        Rule("/a", when={"json": {"user": "ada"}}),
+        Rule("/a", when={"json": [1]}),
+    )
+    kept.note(Request("POST", "/a", body=b'{"user": {"kind": "s", "pin": 1234}}'), PASSTHROUGH, rules)
+    found = [miss.found for miss in reversed(kept.misses())]
+    assert found[0] == "'s'"
+    assert ["1234" in text for text in found] == [False, bodies, bodies]
+
+
+def test_a_near_miss_in_a_listed_field_keeps_its_value_to_itself() -> None:
+    kept = journal("x.listed", "x-other")
+    rules = compiled(
+        *(Rule("/a", when={"headers": {name: "right"}}) for name in ("x.listed", "x-other", "x-open"))
+    )
+    sent = {"x.listed": "s3cret", "x-other": "s3cret", "x-open": "wrong"}
+    kept.note(Request("GET", "/a", headers=sent), PASSTHROUGH, rules)
+    assert [miss.found for miss in reversed(kept.misses())] == [REDACTED, REDACTED, "'wrong'"]
+
+
+def test_what_comes_after_the_rule_that_lets_a_request_through_was_not_missed() -> None:
+    kept = journal()
+    rules = compiled(Rule("POST /a"), Rule("/a", passthrough=True), Rule("PUT /a"))
+    for decision in (Passthrough(rule="rule1"), Passthrough(1.0, rule="rule1")):
+        kept.note(Request("GET", "/a"), decision, rules)
+    assert [miss.rule for miss in kept.misses()] == ["rule0", "rule0"]
+    assert kept.entries() == []
 
 
 def test_the_number_of_entries_is_bounded_and_the_newest_stay() -> None:

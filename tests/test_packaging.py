@@ -27,6 +27,7 @@ COSTLY = [
     "httpx",
     "itsdangerous",
     "jinja2",
+    "opentelemetry",
     "pydantic",
     "pydantic_core",
     "pytest",
@@ -171,6 +172,7 @@ def test_ci_runs_on_every_python_that_is_promised() -> None:
 BROUGHT_BY = {
     "click": "granian",
     "dotenv": "granian",
+    "opentelemetry": "opentelemetry-api",
     "pydantic_core": "pydantic",
     "watchfiles": "granian",
     "yaml": "pyyaml",

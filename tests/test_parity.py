@@ -1095,6 +1095,149 @@ def setups(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Both]:
     return {name: Both.wrapping(written(name, text), environ) for name, (text, environ) in SETUPS.items()}
 
 
+FOR_PAGES = """
+[trigger]
+query = "mock"
+
+[cors]
+origins = ["https://app.test"]
+"""
+TIMED = (
+    f"server_timing = true\n{FOR_PAGES}"
+    r"""
+[[rules]]
+name = "down"
+match = "GET,POST /down"
+status = 503
+
+[[rules]]
+match = '/a"b\é'
+status = 410
+
+[[rules]]
+name = "own"
+match = "/own"
+headers = { server-timing = "db;dur=53, cache", timing-allow-origin = "https://other.test" }
+
+[[rules]]
+name = "looked-at"
+match = "/looked-at"
+status = 409
+when = { query = { a = "b" } }
+
+[[rules]]
+name = "made"
+match = "/made"
+text = "{{ request.path }}"
+template = true
+
+[[rules]]
+name = "in-turn"
+match = "/in-turn"
+replies = [{ status = 204 }, { status = 304 }]
+
+[[rules]]
+name = "same"
+match = "/same"
+status = 304
+
+[[rules]]
+name = "job"
+match = "POST /job"
+[rules.task]
+
+[[rules]]
+name = "changed"
+match = "/changed"
+patch = { status = 203 }
+
+[[rules]]
+name = "replaced"
+match = "/replaced"
+patch = { headers = { Server-Timing = "app;dur=9" } }
+
+[[rules]]
+name = "slow"
+match = "/slow"
+passthrough = true
+delay = "1ms"
+"""
+)
+
+
+@pytest.mark.parametrize("cors", [True, False])
+@pytest.mark.parametrize(
+    ("sent", "status", "timings"),
+    [
+        (get("/down"), 503, ['mock;desc="down"']),
+        (post("/down", b"abc"), 503, ['mock;desc="down"']),
+        (Sent("HEAD", "/down"), 503, ['mock;desc="down"']),
+        (get("/a%22b%5C%C3%A9"), 410, [r'mock;desc="/a\"b\\%C3%A9"']),
+        (get("/own"), 202, ["db;dur=53, cache", 'mock;desc="own"']),
+        (get("/looked-at", query="a=b"), 409, ['mock;desc="looked-at"']),
+        (get("/made"), 202, ['mock;desc="made"']),
+        (get("/in-turn"), 204, ['mock;desc="in-turn"']),
+        (get("/same"), 304, ['mock;desc="same"']),
+        (carrying(("X-Mock-Status", "418")), 418, ['mock;desc="trigger"']),
+        (carrying(("X-Mock-Status", "4")), 400, ['mock;desc="trigger"']),
+        (carrying(("X-Mock-Name", "down")), 503, ['mock;desc="down"']),
+        (get("/changed"), 203, ["app;dur=1", 'mock;desc="changed"']),
+        (get("/replaced"), 200, ["app;dur=9", 'mock;desc="replaced"']),
+        (get("/slow"), 200, ["app;dur=1"]),
+        (get("/free"), 200, ["app;dur=1"]),
+    ],
+)
+def test_a_mock_is_among_the_timings_of_a_browser_beside_those_of_others(
+    cors: bool, sent: Sent, status: int, timings: list[str], tmp_path: Path
+) -> None:
+    # Most have neither of the two, by which every request is considered.
+    text = TIMED if cors else TIMED.replace(FOR_PAGES, "")
+    asgi, _ = around_timing_apps(tmp_path, text).answers(sent)
+    assert asgi.status == status
+    assert asgi.all("server-timing") == sorted(timings)
+    assert bool(asgi.all("x-mock-rule")) is any(timing.startswith("mock;") for timing in timings)
+
+
+def test_a_task_is_among_the_timings_of_a_browser(tmp_path: Path) -> None:
+    timed = around_timing_apps(tmp_path, TIMED)
+    for answer in (over_asgi(timed.asgi, post("/job")), over_wsgi(timed.wsgi, post("/job"))):
+        assert (answer.status, answer.all("server-timing")) == (202, ['mock;desc="job"'])
+
+
+def test_a_listed_page_may_read_the_timings_of_a_mock(tmp_path: Path) -> None:
+    timed_for_pages = around_timing_apps(tmp_path, TIMED)
+    for target, allowed in (("/down", [APP[1]]), ("/own", ["https://app.test", "https://other.test"])):
+        asgi, _ = timed_for_pages.answers(from_app("GET", target))
+        assert asgi.all("timing-allow-origin") == allowed
+    asgi, _ = timed_for_pages.answers(get("/down", headers=[("Origin", "https://b.test")]))
+    assert asgi.all("timing-allow-origin") == []
+    asgi, _ = timed_for_pages.answers(from_app("GET", "/free", query="mock=418"))
+    assert asgi.all("server-timing") == ['mock;desc="trigger"']
+    asked = [("Access-Control-Request-Method", "GET")]
+    asgi, _ = timed_for_pages.answers(from_app("OPTIONS", "/down", *asked))
+    assert (asgi.status, asgi.all("server-timing")) == (204, ['mock;desc="cors"'])
+
+
+async def timing_asgi_app(scope: Scope, receive: Receive, send: Send) -> None:
+    headers = [(b"content-type", b"text/plain"), (b"server-timing", b"app;dur=1")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def timing_wsgi_app(environ: Environ, start_response: Any) -> Iterable[bytes]:
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Server-Timing", "app;dur=1")])
+    return [b""]
+
+
+def around_timing_apps(folder: Path, text: str) -> Both:
+    path = folder / "mocks.toml"
+    path.write_text(text, "utf-8")
+    how: dict[str, Any] = {"rules": path, "enabled": True, "environ": {}}
+    return Both(
+        ASGIMockMiddleware(timing_asgi_app, **how), WSGIMockMiddleware(validator(timing_wsgi_app), **how)
+    )
+
+
 @pytest.mark.filterwarnings("ignore:Unknown REQUEST_METHOD")  # wsgiref.validate's, of BREW and post
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.says)
 def test_both_adapters_give_what_the_table_expects(

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tomllib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,12 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from flask import Flask
+from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware as ASGITracing
+from opentelemetry.instrumentation.wsgi import OpenTelemetryMiddleware as WSGITracing
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind
 from starlette.applications import Starlette
 from tests.by_hand import Sent, over_asgi, over_wsgi
 from tests.commands import PATIENCE_S, environ, run, serving
@@ -34,13 +41,15 @@ def blocks(language: str) -> list[str]:
 
 CONSOLE = blocks("console")[0]
 RULES, FROM_A_BROWSER = blocks("toml")
-FIRST_APP, WRAPPINGS, USERS_TESTS = blocks("python")
+FIRST_APP, WRAPPINGS, USERS_TESTS, TRACED = blocks("python")
 DEMO_COMMAND, TEST_COMMAND, HOSTING, TOKEN = blocks("sh")
 
 
 def test_these_are_all_the_blocks_that_there_are() -> None:
     languages = re.findall(r"^```(\S+)$", README, re.MULTILINE)
-    assert languages == ["console", "python", "sh", "sh", "python", "sh", "toml", "sh", "toml", "python"]
+    assert languages == [
+        *("console", "python", "sh", "sh", "python", "sh", "toml", "sh", "toml", "python", "python")
+    ]
 
 
 @pytest.fixture
@@ -223,6 +232,30 @@ def test_replies_come_in_turn_and_a_patch_changes_what_the_app_says(on: Path) ->
     changed = over_asgi(app, Sent("GET", "/users/7"))
     assert (changed.status, changed.one("x-plan")) == (203, "trial")
     assert json.loads(changed.body) == {"name": "7", "plan": "trial"}
+
+
+@pytest.mark.parametrize("tracing", [ASGITracing, WSGITracing])
+def test_a_mock_is_in_the_traces_and_timings_as_it_says(tracing: Any, on: Path) -> None:
+    spans = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    (on / "mocks.toml").write_text("server_timing = true\n" + RULES)
+    scope = {
+        "mockware": mockware,
+        "app": FastAPI() if tracing is ASGITracing else Flask("any"),
+        "OpenTelemetryMiddleware": partial(tracing, tracer_provider=provider),
+    }
+    exec(TRACED, scope)
+    sent = Sent("GET", "/legacy/any", headers=[("X-Mock-Name", "payments-down"), ("X-Mock-Delay", "0s")])
+    app = scope["app"]
+    answer = over_asgi(app, sent) if tracing is ASGITracing else over_wsgi(app, sent, validated=False)
+    assert answer.one("server-timing") == re.findall(r'`Server-Timing: (mock;desc="[^`]*")`', README)[0]
+    (span,) = (span for span in spans.get_finished_spans() if span.kind is SpanKind.SERVER)
+    (event,) = span.events
+    said = {**(span.attributes or {}), **(event.attributes or {}), event.name: True}
+    assert {name for name in re.findall(r"`(mockware\.[a-z_.]+)`", README) if name in said} == {
+        name for name in said if name.startswith("mockware.")
+    }
 
 
 def test_the_tests_that_it_shows_pass(on: Path) -> None:

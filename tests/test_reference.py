@@ -2,7 +2,7 @@
 
 import pytest
 
-from mockware.config import Configuration
+from mockware.configuration import Configuration
 from mockware.engine import Snapshot
 from mockware.messages import Request, Response
 from mockware.reference import MAX_SHOWN_CHARS, find_status, raw_text, reference_for

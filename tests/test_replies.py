@@ -22,6 +22,7 @@ from mockware.replies import (
     build_problem,
     build_reply,
     check_header,
+    server_timing,
 )
 from mockware.statuses import required_headers, status_for
 
@@ -222,6 +223,29 @@ def test_what_a_reply_was_chosen_by_is_told_to_caches() -> None:
 )
 def test_a_rule_is_named_legibly_and_what_is_not_ascii_is_percent_encoded(rule: str, shown: str) -> None:
     assert fields(build_reply(200, rule=rule))["x-mock-rule"] == shown
+
+
+@pytest.mark.parametrize(
+    ("rule", "value"),
+    [
+        ("payments-down", 'mock;desc="payments-down"'),
+        ("GET,POST /a/{id:int} #2", 'mock;desc="GET,POST /a/{id:int} #2"'),
+        ('/a"b\\c', r'mock;desc="/a\"b\\c"'),
+        ("/é%\r\n", 'mock;desc="/%C3%A9%25%0D%0A"'),
+    ],
+)
+def test_a_rule_is_named_among_timings_as_a_quoted_string(rule: str, value: str) -> None:
+    assert server_timing(rule) == ("Server-Timing", value)
+
+
+@unhurried
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_the_name_of_any_rule_can_be_read_back_from_its_timing(rule: str) -> None:
+    _, value = server_timing(rule)
+    check_header("server-timing", value)
+    # RFC 9110 section 5.6.4.
+    (quoted,) = re.fullmatch(r'mock;desc="((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\[\x20-\x7e])*)"', value).groups()  # type: ignore[union-attr]
+    assert unquote(re.sub(r"\\(.)", r"\1", quoted)) == rule
 
 
 @unhurried

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mockware import Rule
-from mockware.config import Configuration, load
+from mockware.config import load
+from mockware.configuration import Configuration
 from mockware.engine import Snapshot
 from mockware.environment import Environment
 from mockware.faults import CANNOT

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from tests.test_readme import RULES
 
 from mockware import Rule
-from mockware.config import Configuration, load, read_rule, read_rules_file
+from mockware.config import load
+from mockware.configuration import Configuration
 from mockware.environment import Environment, read_environment
 from mockware.rule_documents import as_toml, document_of, rules_file
+from mockware.rules_files import read_rule, read_rules_file
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").rglob("*.toml"))
 # Whoever only looks at rules need not have their secrets.
@@ -77,7 +79,8 @@ def test_what_a_file_says_beside_its_rules_is_written_too(tmp_path: Path) -> Non
     (tmp_path / "body.json").write_text("{}")
     path = tmp_path / "a.toml"
     path.write_text(
-        'never = ["/h"]\ntrust_forwarded = true\n[trigger]\nmax_delay = "2s"\nstatuses = [503]\n'
+        'never = ["/h"]\ntrust_forwarded = true\nserver_timing = true\n'
+        '[trigger]\nmax_delay = "2s"\nstatuses = [503]\n'
         'query = "mock"\n[cors]\norigins = ["https://a.test"]\nmax_age = "10m"\n'
         '[webhooks]\nhosts = ["a.test"]\n[journal]\nredact = ["X-Own"]\n'
         '[[rules]]\nmatch = "/a"\nfile = "body.json"\n'
@@ -86,6 +89,7 @@ def test_what_a_file_says_beside_its_rules_is_written_too(tmp_path: Path) -> Non
     assert file["trigger"] == {"statuses": [503], "max_delay": "2s", "query": "mock"}
     assert file["cors"] == {"origins": ["https://a.test"], "max_age": "10m"}
     assert (file["never"], file["trust_forwarded"], file["journal"]) == (["/h"], True, {"redact": ["x-own"]})
+    assert file["server_timing"] is True
     assert file["rules"] == [{"match": "/a", "file": "body.json"}]
     copy = tmp_path / "b.toml"
     copy.write_text(as_toml(file))

@@ -7,7 +7,7 @@ import pytest
 
 from mockware import Rule
 from mockware.changes import Change
-from mockware.config import Configuration, Entry
+from mockware.configuration import Configuration, Entry
 from mockware.exceptions import StoreError
 from mockware.memory_store import MemoryStore
 from mockware.questions import Record

@@ -17,7 +17,7 @@ import pytest
 from tests import rawhttp, test_servers_http2
 from tests.rawhttp import PATIENCE_S, Connection
 from tests.server_apps import CAP_S, DRIP_S, LONG, ROOM
-from tests.server_table import TABLE, Deviation
+from tests.server_table import IDLE_S, TABLE, Deviation
 from tests.servers import Fleet, Running, on, on_every_server
 from tests.test_servers import complaints
 from tests.test_servers_http2 import on_http2
@@ -28,9 +28,8 @@ from mockware.messages import Fault
 MIB = 1 << 20
 BODY = LONG.encode()
 HALF = BODY[: len(BODY) // 2]
-# Shorter than the time that any server keeps an idle connection open (gunicorn: 2 s), so that an end
-# within it is the fault's.
-SOON_S = 1.5
+# An end within it is the fault's, and not that of a connection which was idle for too long.
+SOON_S = IDLE_S - 2
 PIECES = 5  # of a drip of DRIP_S, at ten a second
 EARLY = "ASGI callable returned without completing response."
 BAD = {"GET": None, "POST": b"x" * MIB}

@@ -11,9 +11,9 @@ import pytest
 from jsonschema import Draft202012Validator
 from tests.test_config import load_problems, loaded, problems_of, write
 
-from mockware.config import read_rules_file, schema
 from mockware.exceptions import ConfigError, Problem
 from mockware.rules import Rule
+from mockware.rules_files import read_rules_file, schema
 from mockware.task_table import TASK_KEYS
 
 URL = "https://hooks.example/"
@@ -252,6 +252,8 @@ FILES: list[tuple[Any, str, str, bool]] = [
     ({"webhooks": {"hosts": ["x:99999"]}}, "webhooks.hosts", "'99999' is no port", False),
     ({"trust_forwarded": 1}, "trust_forwarded", YES_OR_NO, True),
     ({"trust_forwarded": None}, "trust_forwarded", YES_OR_NO, True),
+    ({"server_timing": "on"}, "server_timing", YES_OR_NO, True),
+    ({"server_timings": True}, "server_timings", "did you mean `server_timing`?", True),
     ({"trustforwarded": True}, "trustforwarded", "did you mean `trust_forwarded`?", True),
 ]
 

@@ -20,6 +20,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from mockware.exceptions import MockwareError
 from mockware.messages import Request
+from mockware.template_sandbox import FILTERS, TESTS
 from mockware.template_values import (
     MAX_JSON_DEPTH,
     MAX_OUTPUT_BYTES,
@@ -30,7 +31,7 @@ from mockware.template_values import (
     Variables,
     variables_for,
 )
-from mockware.templates import FILTERS, TESTS, compile_json, compile_text, is_template
+from mockware.templates import compile_json, compile_text, is_template
 
 unhurried = settings(
     deadline=None, suppress_health_check=[HealthCheck.too_slow]

@@ -29,7 +29,7 @@ from pydantic.dataclasses import dataclass
 from . import schemas
 from .durations import Delay, parse_delay, parse_rule_delay
 from .messages import MISSING, Fault, Response
-from .patches import Patch
+from .patches import Fields, Patch
 from .replies import Content, build_reply, check_header
 from .statuses import status_for
 from .templated import TemplatedReply, compile_body
@@ -314,12 +314,13 @@ class Changes:
     def __post_init__(self) -> None:
         self.compiled("checked")
 
-    def compiled(self, name: str) -> Patch:
+    def compiled(self, name: str, beside: Fields = ()) -> Patch:
+        """What is done to a response, under the name of its rule; `beside` are further fields of it."""
         headers: list[tuple[str, str | None]] = []
         for name_of_field, value in self.headers.items():
             removed = value is None or value is False
             headers += [(name_of_field, None)] if removed else header_pairs({name_of_field: value})
-        return Patch(rule=name, status=self.status, headers=headers, json=self.json)
+        return Patch(rule=name, status=self.status, headers=headers, json=self.json, beside=beside)
 
 
 REPLY_KEYS, STEP_KEYS, PATCH_KEYS = (

@@ -26,6 +26,7 @@ from .messages import NOT_ON_HTTP_2, Request, Response
 from .nesting import let_through, let_through_by
 from .pacing import pieces
 from .questions import Question, Store
+from .telemetry import Measurement, Telemetry, telemetry
 from .waiting import Listener, Place, finished, sleep, too_many_sleepers
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+ReplyAtOnce = Callable[[Scope, Receive, Send, str, Response, bool], Awaitable[None]]
 
 # Without either of these, a request on HTTP/1.1 has no body (RFC 9112 section 6.3).
 _BODY_FIELDS = frozenset((b"content-length", b"transfer-encoding"))
@@ -61,6 +63,7 @@ class ASGIMockMiddleware:
         "_background",
         "_generation",
         "_installation",
+        "_telemetry",
         "app",
     )
 
@@ -69,6 +72,7 @@ class ASGIMockMiddleware:
     _background: Background | None
     _generation: _Generation
     _installation: Installation | None
+    _telemetry: Telemetry | None
 
     def __new__(
         cls,
@@ -107,6 +111,7 @@ class ASGIMockMiddleware:
         self._background = None
         self._installation = None
         self._api = None
+        self._telemetry = telemetry()
         return self
 
     def _adopt(self, snapshot: Snapshot, asleep: bool) -> None:
@@ -115,6 +120,7 @@ class ASGIMockMiddleware:
 
             self._background = Background()
         generation = _Generation(self.app, snapshot, asleep=asleep)
+        generation.reply_at_once = at_once(self._telemetry)
         if generation.heeds_query:
             generation.otherwise = partial(self._look_at_query, generation)
         self._generation = generation
@@ -162,7 +168,7 @@ class ASGIMockMiddleware:
                     elif asked is None:
                         response = candidates[0].at_once.get(scope["method"])
                     if response is not None:
-                        return reply_at_once(scope, receive, send, path, response, has_body)
+                        return generation.reply_at_once(scope, receive, send, path, response, has_body)
                 return self._consider(scope, receive, send, generation, path, candidates or ())
         elif kind == "lifespan":
             # Not before: whoever wraps the app may fork, and threads stay behind.
@@ -211,6 +217,7 @@ class ASGIMockMiddleware:
             self._wake()
             return await self._route(scope, receive, send)
         snapshot = generation.snapshot
+        measurement = None if self._telemetry is None else self._telemetry.begin()
         request = ScopeRequest(scope, path)
         expects = request.expects_to_continue
         if self._api is not None and candidates and candidates[0] is snapshot.control:
@@ -231,10 +238,12 @@ class ASGIMockMiddleware:
         snapshot.note(request, decision, candidates)
         if isinstance(decision, Response):
             send = _adding(snapshot.fields_beside(decision, request), send)
-            return await reply(scope, receive, send, path, decision, expects=expects)
+            return await reply(scope, receive, send, path, decision, expects=expects, measurement=measurement)
         app = self.app
         if isinstance(decision, Passthrough) and decision.patch is not None and scope["type"] == "http":
             log_patch(decision.rule, request.method, path)
+            if self._telemetry is not None:
+                self._telemetry.tell_patch(decision.rule, decision.delay_s)
             app = partial(patch_asgi, decision.patch, app)
         with let_through(mark, by=snapshot):
             if not (isinstance(decision, Passthrough) and (decision.delay_s or decision.delay_after_s)):
@@ -244,8 +253,9 @@ class ASGIMockMiddleware:
                     send = _late(send, decision.delay_after_s, listener) if decision.delay_after_s else send
                     return await app(scope, listener, send)
         refusal = too_many_sleepers(decision.rule, request.method)
+        snapshot.note(request, refusal, candidates)
         send = _adding(snapshot.fields_beside(refusal, request), send)
-        return await reply(scope, receive, send, path, refusal, expects=expects)
+        return await reply(scope, receive, send, path, refusal, expects=expects, measurement=measurement)
 
     async def _run(self, run: Run, scope: Scope, request: Request, snapshot: Snapshot) -> Decision:
         """Hands the request to the app behind its client's back, and says what the client gets."""
@@ -280,7 +290,8 @@ class _Generation:
     """What one request is answered by: a snapshot, as a scope is compared with it.
 
     While `asleep`, whatever path is asked for needs to be considered, which wakes it up. `otherwise` is whom
-    a request goes to in which nothing was seen so far: who has no use for its query pays nothing.
+    a request goes to in which nothing was seen so far: who has no use for its query pays nothing. In the same
+    way `reply_at_once` is what gives a mock that is ready, and does no more than has to be done.
     """
 
     __slots__ = (
@@ -290,6 +301,7 @@ class _Generation:
         "find",
         "heeds_query",
         "otherwise",
+        "reply_at_once",
         "snapshot",
         "status_field",
         "telling",
@@ -300,6 +312,7 @@ class _Generation:
     asked_at_once: Mapping[bytes, Response]
     telling: frozenset[bytes]
     otherwise: ASGIApp
+    reply_at_once: ReplyAtOnce
 
     def __init__(self, app: ASGIApp, snapshot: Snapshot, *, asleep: bool) -> None:
         self.otherwise = app
@@ -349,7 +362,7 @@ async def _control(
     if isinstance(answer, Response):
         await reply(scope, receive, send, request.path, answer)
         return
-    from .control_api import NEWS_S, STREAM_S
+    from .control_journal import NEWS_S, STREAM_S
 
     async def tell() -> None:
         headers = list(answer.opening.raw_headers)
@@ -377,22 +390,26 @@ async def reply(
     response: Response,
     *,
     expects: bool = False,
+    drains: bool = True,
+    measurement: Measurement | None = None,
 ) -> None:
     """Sends a mock, when its delay is over. Nothing is sent to a client that has gone.
 
     A response of no rule is sent likewise, and not logged as a mock.
 
-    `expects`: the client holds the body back until it is told to go on, and nothing was read yet.
+    `expects`: the client holds the body back until it is told to go on, and nothing was read yet. `drains`:
+    there may be a body.
     """
+    give = _send if measurement is None else partial(_send_measured, measurement)
     if scope["type"] == "websocket":
         if (await receive())["type"] != "websocket.connect":
             return
-    elif not expects:
+    elif drains and not expects:
         drained = drain(receive)
         if drained is not True and not (drained and await drained):
             return
     if response.is_plain:
-        await _send(scope, send, path, response, expects=expects)
+        await give(scope, send, path, response, expects=expects)
         return
     # To listen to a client that holds its body back would be to ask for the body.
     with Place(wanted=response.sleeps) as place, Listener(receive, listens=not expects) as listener:
@@ -401,10 +418,10 @@ async def reply(
         elif response.delay_s and not await listener.sleep(response.delay_s):
             return
         if response.drip_s or response.fault == "stall":
-            await listener.during(lambda: _send(scope, send, path, response, expects=expects))
+            await listener.during(lambda: give(scope, send, path, response, expects=expects))
             return
     # Out of its place: a client that reads slowly does not sleep.
-    await _send(scope, send, path, response, expects=expects)
+    await give(scope, send, path, response, expects=expects)
 
 
 async def _send(scope: Scope, send: Send, path: str, response: Response, *, expects: bool) -> None:
@@ -445,6 +462,16 @@ async def _send(scope: Scope, send: Send, path: str, response: Response, *, expe
     # An app that returns before its body is complete has its connection closed, without a traceback.
 
 
+async def _send_measured(
+    measurement: Measurement, scope: Scope, send: Send, path: str, response: Response, *, expects: bool
+) -> None:
+    measurement.given(response)
+    try:
+        await _send(scope, send, path, response, expects=expects)
+    finally:
+        measurement.over()
+
+
 async def reply_at_once(
     scope: Scope, receive: Receive, send: Send, path: str, response: Response, has_body: bool
 ) -> None:
@@ -459,6 +486,23 @@ async def reply_at_once(
     headers = [*response.raw_headers]
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body, "more_body": False})
+
+
+def at_once(telemetry: Telemetry | None) -> ReplyAtOnce:
+    """`reply_at_once`, or where somebody is to be told of it, the same with that."""
+    return reply_at_once if telemetry is None else partial(_reply_measured, telemetry)
+
+
+async def _reply_measured(
+    telemetry: Telemetry,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    path: str,
+    response: Response,
+    has_body: bool,
+) -> None:
+    await reply(scope, receive, send, path, response, drains=has_body, measurement=telemetry.begin())
 
 
 async def _waited(delay_s: float, listener: Listener) -> bool:

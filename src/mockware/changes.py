@@ -11,10 +11,11 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from .config import Budget, Configuration, Entry, read_rule
+from .configuration import Budget, Configuration, Entry
 from .durations import parse_duration
 from .exceptions import ConfigError, Problem, quoted
 from .rules import Rule
+from .rules_files import read_rule
 
 # A working day: what was switched in the morning and forgotten is gone in the evening.
 DEFAULT_FOR_S = 8 * 3600.0

@@ -339,7 +339,7 @@ def _schema(arguments: Sequence[str], out: Terminal, err: Terminal) -> int:
         "Exit codes: 0 done, 2 wrong usage.",
     )
     parser.parse(arguments)
-    from .config import schema
+    from .rules_files import schema
 
     out.block(json.dumps(schema(), indent=2))
     return DONE

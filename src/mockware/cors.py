@@ -105,7 +105,7 @@ class Cors:
 
     `credentials`: whether pages may send cookies. `exposed` are the fields that they may read besides the
     safelisted ones and X-Mock-Rule. `max_age_s`: how long a browser may remember the answer to a preflight;
-    None leaves it at the standard's 5 s.
+    None leaves it at the standard's 5 s. `timing` lets them read a mock's Server-Timing, too.
     """
 
     def __init__(
@@ -116,6 +116,7 @@ class Cors:
         exposed: Iterable[str] = (),
         max_age_s: float | None = None,
         private_network: bool = False,
+        timing: bool = False,
     ) -> None:
         self.origins = Origins(origins)
         if self.origins.any and credentials:
@@ -127,6 +128,7 @@ class Cors:
         self._exposed: Fields = (("Access-Control-Expose-Headers", ", ".join(names.values())),)
         self._max_age_s = max_age_s
         self._private_network = private_network
+        self._timing = timing
 
     def allows(self, request: Request) -> bool:
         """Whether the page that sends the request may read a mock."""
@@ -136,7 +138,16 @@ class Cors:
         """The fields to add to a mock. One that says for itself whom it is for is left alone."""
         if any(name.lower() == "access-control-allow-origin" for name, _ in response.headers):
             return ()
-        return (*self._origin(request), *(self._exposed if self.allows(request) else ()))
+        if not self.allows(request):
+            return self._origin(request)
+        return (*self._origin(request), *self._exposed, *self._timings(request))
+
+    def _timings(self, request: Request) -> Fields:
+        # A page of another origin sees no timing but by this field, whatever CORS says
+        # (https://www.w3.org/TR/resource-timing/#sec-timing-allow-origin).
+        if not self._timing:
+            return ()
+        return (("Timing-Allow-Origin", ANY if self.origins.any else request.header("origin") or ""),)
 
     def asked(self, request: Request) -> Preflight | None:
         """What a preflight of a listed origin asks for; None where it is none, or none of a browser."""

@@ -17,13 +17,14 @@ from .questions import Question
 class Passthrough(NamedTuple):
     """The request goes to the wrapped app, after `delay_s` seconds; its response starts `delay_after_s` late.
 
-    `patch` is what becomes of that response; `rule` is the name of the rule that says so.
+    `patch` is what becomes of that response; `rule` is the name of the rule that says so, empty where none
+    does.
     """
 
     delay_s: float = 0.0
     delay_after_s: float = 0.0
     patch: Patch | None = None
-    rule: str = "passthrough"
+    rule: str = ""
 
 
 class Run(NamedTuple):

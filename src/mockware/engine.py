@@ -18,7 +18,8 @@ from urllib.parse import unquote
 from .answers import Changes
 from .callers import THE_RULE, CounterKeys, Probability
 from .conditions import Difference
-from .config import Configuration, Entry
+from .configuration import Configuration, Entry
+from .cors import RULE_NAME as CORS_RULE_NAME
 from .cors import Cors, Preflight
 from .counters import Count, Counter
 from .courier import Courier
@@ -33,7 +34,7 @@ from .messages import Request, Response
 from .patches import Patch
 from .paths import PathTemplate
 from .questions import Counting, Question, Store
-from .replies import build_reply
+from .replies import build_reply, server_timing
 from .rules import Rule
 from .sequences import Sequence as ReplySequence
 from .statuses import CATALOGUE
@@ -89,8 +90,9 @@ class CompiledRule:
         self.on = entry.on
         self.steps = tuple((step.compiled(entry.name), step.delays) for step in rule.steps)
         self.sequence: ReplySequence = rule.sequence
+        timing = (server_timing(entry.name),) if configuration.server_timing else ()
         self.patch: Patch | None = (
-            rule.patch.compiled(entry.name) if isinstance(rule.patch, Changes) else None
+            rule.patch.compiled(entry.name, timing) if isinstance(rule.patch, Changes) else None
         )
         self.delay: Delay = rule.delays
         self.delay_after: Delay = parse_rule_delay(rule.delay_after)
@@ -128,6 +130,7 @@ class CompiledRule:
         if asks_nothing and len(self.steps) == 1 and not configuration.heeds_more:
             response, delay = self.steps[0]
             if isinstance(response, Response) and response.is_plain and delay == NO_DELAY:
+                response = response.beside(timing)
                 self.at_once = {
                     method: response.head if method == "HEAD" else response
                     for method in rule.matched.methods or _COMMON_METHODS
@@ -179,8 +182,6 @@ class CompiledRule:
                 delay_s = self.delay.draw(chance)
             # Both together stay below what anybody waits here.
             delay_after_s = min(self.delay_after.draw(chance), MAX_DELAY_S - delay_s)
-            if not (delay_s or delay_after_s or self.patch):
-                return PASSTHROUGH
             return Passthrough(delay_s, delay_after_s, self.patch, self.name)
         place = self.sequence.step(before)
         if place is None:
@@ -225,17 +226,6 @@ def _placed(rule: CompiledRule) -> Iterator[tuple[PathTemplate, Candidate]]:
             yield endpoint.template, endpoint
 
 
-def _below(
-    start: str, found: Sequence[Candidate], find: Callable[[str], Sequence[Candidate] | None]
-) -> Callable[[str], Sequence[Candidate] | None]:
-    """As `find`, but for the paths that begin with `start`."""
-
-    def find_below(path: str) -> Sequence[Candidate] | None:
-        return found if path.startswith(start) else find(path)
-
-    return find_below
-
-
 class Snapshot:
     """All rules in their compiled form. `find` gives the candidates for a path, in file order.
 
@@ -269,16 +259,8 @@ class Snapshot:
             *((PathTemplate(path), self.untouchable) for path in configuration.never),
             *(place for rule in self.rules if rule.on for place in _placed(rule)),
         ]
-        # One template more costs next to nothing where there are others; where there are none, it would take
-        # the place of a look-up in a dict.
-        is_exact = all(template.exact for template, _ in placed)
-        if control:
-            prefixes = (control,) if is_exact else (control, f"{control}/{{rest:path}}")
-            placed[:0] = [(PathTemplate(path), self.control) for path in prefixes]
-        index: PathIndex[Candidate] = PathIndex(placed)
+        index: PathIndex[Candidate] = PathIndex(placed, mount=(control, self.control) if control else None)
         self.find: Callable[[str], Sequence[Candidate] | None] = index.find
-        if control and is_exact:
-            self.find = _below(f"{control}/", (self.control,), index.find)
         self.courier: Courier | None = None
         self.runs_app = any(
             rule.task is not None and rule.task.answers.runs for rule in self.rules if rule.on
@@ -293,11 +275,15 @@ class Snapshot:
         self._declared = configuration.entries
         self._compared: tuple[Snapshot | None, frozenset[CompiledRule]] = (None, frozenset())
         self._replies_to_triggers: dict[int, Response] = {}
+        self._timings: Mapping[str, tuple[tuple[str, str], ...]] | None = None
+        if configuration.server_timing:
+            names = (*self._by_name, RULE_NAME, CORS_RULE_NAME, PASSTHROUGH.rule)
+            self._timings = {name: (server_timing(name),) for name in names}
         self.at_once: Mapping[str, Response] = {}
         asks_nothing = self.cors is None and journal is None
         if self.triggers is not None and self.triggers.ask_nothing and asks_nothing:
             self.at_once = {
-                str(code): self._reply_to_trigger(code, self.triggers)
+                str(code): self._reply_to_trigger(code, self.triggers).beside(self._timing(RULE_NAME))
                 for code in CATALOGUE
                 if self.triggers.statuses is None or code in self.triggers.statuses
             }
@@ -398,7 +384,12 @@ class Snapshot:
 
     def fields_beside(self, response: Response, request: Request) -> Sequence[tuple[str, str]]:
         """What a mock has to say besides, so that the page that asked for it may read it."""
-        return () if self.cors is None else self.cors.fields(request, response)
+        fields = () if self.cors is None else self.cors.fields(request, response)
+        return (*fields, *self._timing(response.rule)) if self._timings else fields
+
+    def _timing(self, rule: str) -> Sequence[tuple[str, str]]:
+        """The Server-Timing of a mock of this rule, where there is one."""
+        return self._timings.get(rule, ()) if self._timings else ()
 
     def _first(
         self,

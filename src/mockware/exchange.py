@@ -163,11 +163,20 @@ class Exchange:
         content = response.content
         send = self._send
         self._waits_since = None
-        self._started = True
-        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        start = {"type": "http.response.start", "status": response.status, "headers": headers}
         if self._upload is None and content.is_eof():
+            self._started = True
+            await send(start)
             await send({"type": "http.response.body", "body": content.read_nowait(), "more_body": False})
             return
+        # To hyper, which granian is built on, a response is complete with the last byte of its length; the
+        # connection of a request that is not read to its end by then is closed.
+        left = response.content_length
+        is_over = content.at_eof()
+        if is_over and not await self._has_read_on(response):
+            return
+        self._started = True
+        await send(start)
         # Events may be rare, and their stream has no end; it is the client who leaves.
         bounded = response.content_type != "text/event-stream"
         while not content.at_eof():
@@ -177,14 +186,22 @@ class Exchange:
             piece = await content.readany()
             self._reads = False
             self._waits_since = None
+            if left is not None:
+                left -= len(piece)
+                is_over = left <= 0
+                if is_over and not await self._has_read_on(response):
+                    return
             if piece:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
-        if self._upload is not None and not self._expects:
-            # It may have been answered before it was all there; then the rest is read as for a mock.
-            response.close()
-            if not await self._upload.drained():
-                return
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        if is_over or await self._has_read_on(response):
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _has_read_on(self, response: aiohttp.ClientResponse) -> bool:
+        """Reads what is left of a body that was answered before its end. False: the client has gone."""
+        if self._upload is None or self._upload.ended or self._expects:
+            return True
+        response.close()
+        return await self._upload.drained()
 
     async def _fail(self, failure: Failure) -> None:
         """Says what went wrong; a response that has begun is broken off."""

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 
 from .bodies import MAX_BUFFERED_BYTES
 from .callers import THE_RULE
-from .config import Configuration
+from .configuration import Configuration
 from .counters import Count, Counter
 from .decisions import BodyNeeded, Decision, Passthrough, Run
 from .durations import Delay

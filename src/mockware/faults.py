@@ -12,7 +12,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from errno import ECONNRESET
 from typing import TYPE_CHECKING, Any
@@ -51,6 +51,7 @@ class FaultyBody:
     def __init__(self, environ: WSGIEnvironment, response: Response, place: Place) -> None:
         self._place = place
         self._pieces = self._performed(environ, response)
+        self._then: Callable[[], None] | None = None
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -58,8 +59,14 @@ class FaultyBody:
     def __next__(self) -> bytes:
         return next(self._pieces)
 
+    def then(self, call: Callable[[], None]) -> None:
+        """Has this called when the body is over, or is given up."""
+        self._then = call
+
     def close(self) -> None:
         self._place.release()
+        if self._then is not None:
+            self._then()
 
     # For servers and middlewares that forget to close what they do not iterate over to its end.
     __del__ = close
@@ -68,7 +75,7 @@ class FaultyBody:
         try:
             yield from self._sent(environ, response)
         finally:
-            self._place.release()
+            self.close()
 
     def _sent(self, environ: WSGIEnvironment, response: Response) -> Iterator[bytes]:
         sent = False

@@ -18,13 +18,16 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from .paths import Affix, PathTemplate
 
 T = TypeVar("T")
 
 _Key = Callable[[list[str]], object]
+
+# More segments than any path has that a server takes, and compared as fast as a small number.
+_NO_DEPTH = 1 << 24
 
 
 class _Group(Generic[T]):
@@ -156,16 +159,47 @@ _Find = Callable[[Any], T | None]
 _Shapes = dict[tuple[int, ...], dict[object, list[_Group[T]]]]
 
 
+class _Mount(NamedTuple):
+    """A prefix without parameters, and all that is found at and below it.
+
+    Foreign paths are told by as little as there is: the last segment of the prefix, of which the first is
+    empty, or its first letter. To compare the whole prefix costs several times as much.
+    """
+
+    prefix: str
+    values: Sequence[Any]
+
+    @property
+    def start(self) -> str:
+        return f"{self.prefix}/"
+
+    @property
+    def depth(self) -> int:
+        return self.prefix.count("/")
+
+    @property
+    def word(self) -> str:
+        return self.prefix.rpartition("/")[2]
+
+    @property
+    def letter(self) -> str:
+        return self.start[1]
+
+
 class PathIndex(Generic[T]):
     """Values under path templates. `find(path)` gives those that match, in the order given, or None.
 
+    `mount`: a prefix without parameters, and what alone is found at and below it.
     `only_ascii`: it never finds anything for a path that is not ASCII, in whatever form.
     """
 
     find: Callable[[str], Sequence[T] | None]
     only_ascii: bool
 
-    def __init__(self, entries: Iterable[tuple[PathTemplate, T]]) -> None:
+    def __init__(
+        self, entries: Iterable[tuple[PathTemplate, T]], *, mount: tuple[str, T] | None = None
+    ) -> None:
+        mounted = None if mount is None else _Mount(mount[0], (mount[1],))
         exact: dict[str, list[tuple[int, T]]] = {}
         groups: dict[str, _Group[T]] = {}
         for number, (template, value) in enumerate(entries):
@@ -202,8 +236,16 @@ class PathIndex(Generic[T]):
         }
         for group in groups.values():
             group.values = _values(group.members)
-        self.find = _find(merged.get, by_length, _values) if groups else merged.get
-        self.only_ascii = not groups and all(map(str.isascii, exact))
+        if mounted is not None:
+            merged[mounted.prefix] = tuple(mounted.values)
+            for path in merged:
+                if path.startswith(mounted.start):
+                    merged[path] = tuple(mounted.values)
+        if groups:
+            self.find = _find(merged.get, by_length, _values, mounted)
+        else:
+            self.find = merged.get if mounted is None else _find_exact_or_below(merged, mounted)
+        self.only_ascii = not groups and all(map(str.isascii, merged))
 
 
 def _add_shapes(shapes: _Shapes[T], by_length: Iterable[list[tuple[_Key, _Find[_Bucket[T]]]]]) -> None:
@@ -217,9 +259,12 @@ def _find(
     find_exact: _Find[Sequence[Any]],
     by_length: Sequence[Sequence[tuple[_Key, _Find[_Bucket[T]]]]],
     in_order: Callable[[list[tuple[int, T]]], Sequence[Any]],
+    mount: _Mount | None = None,
 ) -> Callable[[str], Sequence[Any] | None]:
     """What finds the values for a path: a closure, which reads its names fastest, and in one piece."""
     longest = len(by_length) - 1
+    depth, word, start = (mount.depth, mount.word, mount.start) if mount else (_NO_DEPTH, "", "")
+    below = mount.values if mount else ()
 
     def find(path: str) -> Sequence[Any] | None:
         found = find_exact(path)
@@ -227,8 +272,10 @@ def _find(
             return found
         segments = path.split("/")
         length = len(segments)
+        if length > depth and segments[depth] == word and path.startswith(start):
+            return below
         first: _Group[T] | None = None
-        others: list[_Group[T]] | None = None
+        others: list[_Group[T]] | None
         for key, find_bucket in by_length[length if length < longest else longest]:
             bucket = find_bucket(key(segments))
             if bucket is None:
@@ -239,7 +286,7 @@ def _find(
             for position, accepts, group in candidates:
                 if segments[position] if accepts is None else accepts(path, segments):
                     if first is None:
-                        first = group
+                        first, others = group, None
                     elif others is None:
                         others = [group]
                     else:
@@ -250,6 +297,25 @@ def _find(
         if others is None:
             return first.values
         return in_order([member for group in (first, *others) for member in group.members])
+
+    return find
+
+
+def _find_exact_or_below(
+    exact: Mapping[str, Sequence[Any]], mount: _Mount
+) -> Callable[[str], Sequence[Any] | None]:
+    """As `_find`, where there are no templates."""
+    # So that the path of every home page has its answer before the letter is looked for that it has not.
+    table: dict[str, Sequence[Any] | None] = {"/": None, **exact}
+    letter, start, below = mount.letter, mount.start, mount.values
+
+    def find(path: str) -> Sequence[Any] | None:
+        if path in table:
+            return table[path]
+        try:
+            return below if path[1] == letter and path.startswith(start) else None
+        except IndexError:  # the `*` of `OPTIONS *`
+            return None
 
     return find
 

@@ -24,7 +24,8 @@ from .logs import logger
 
 if TYPE_CHECKING:
     from .changes import Applied, Change
-    from .config import Configuration, RulesArgument
+    from .config import RulesArgument
+    from .configuration import Configuration
     from .control_api import ControlAPI
     from .courier import Courier
     from .engine import Snapshot

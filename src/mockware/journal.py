@@ -35,6 +35,8 @@ MAX_COMPARED = 5
 REDACTED = "(redacted)"
 # What says who somebody is, by whatever name a framework or a gateway calls it.
 _SECRET = re.compile(r"auth|cookie|token|secret|key|session|passw|credential|signature|baggage|jwt|csrf|xsrf")
+# Of a URL in a field such as Referer, or the path that a proxy has rewritten: keys and tokens go there, too.
+_URL_QUERY = re.compile(r"^([^\s?]*/[^\s?]*\?).*", re.DOTALL)
 
 
 class Entry(NamedTuple):
@@ -100,8 +102,8 @@ class Journal:
         elif isinstance(decision, Passthrough):
             if decision.patch is not None:
                 self._note_mock(request, decision.rule, None, decision.delay_s)
-            elif candidates and decision.rule == "passthrough":
-                self._note_misses(request, candidates)
+            elif candidates:
+                self._note_misses(request, candidates, decision.rule)
 
     def hits(self, rule: str) -> tuple[int, float | None]:
         """How often a rule has answered, and when last."""
@@ -148,18 +150,18 @@ class Journal:
                 del self._hits[next(iter(self._hits))]
             self._hits[rule] = count + 1, now
 
-    def _note_misses(self, request: Request, candidates: Sequence[Compared]) -> None:
+    def _note_misses(self, request: Request, candidates: Sequence[Compared], decider: str) -> None:
+        """Those that had their say before the rule that let the request through, if one did."""
         now = self._clock()
         for rule in candidates[:MAX_COMPARED]:
+            if rule.name == decider:
+                return
             difference = rule.difference(request)
             if difference is None and request.body is not None:
                 difference = rule.body_difference(request)
             if difference is None:
                 continue
-            found = difference.found
-            name = difference.field.rpartition(".")[2].lower()
-            if self._is_secret(difference.field.lower()) or name in self._redacted:
-                found = REDACTED
+            found = self._found(difference)
             with self._lock:
                 self.last_id += 1
                 self._misses.append(
@@ -175,11 +177,20 @@ class Journal:
                     )
                 )
 
+    def _found(self, difference: Difference) -> str:
+        field = difference.field.lower()
+        if self._is_secret(field) or field.endswith(tuple(f".{name}" for name in self._redacted)):
+            return REDACTED
+        # Of a body that is not kept, no more than the value that was asked about.
+        if field.startswith("when.json") and difference.found[:1] in ("{", "[") and not self._bodies:
+            return "a table or a list"
+        return difference.found
+
     def _headers(self, request: Request) -> dict[str, str]:
         headers = {}
         for name, value in list(request.fields().items())[:MAX_HEADERS]:
-            secret = self._is_secret(name)
-            headers[name[:MAX_VALUE_CHARS]] = REDACTED if secret else value[:MAX_VALUE_CHARS]
+            shown = REDACTED if self._is_secret(name) else _URL_QUERY.sub(rf"\1{REDACTED}", value)
+            headers[name[:MAX_VALUE_CHARS]] = shown[:MAX_VALUE_CHARS]
         return headers
 
     def _is_secret(self, name: str) -> bool:

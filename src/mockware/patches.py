@@ -86,7 +86,8 @@ class Patch:
 
     `status` takes the place of the app's. The fields in `headers` take the place of all of their names, and a
     repeated name repeats its field; None removes it. `json` is a merge patch (RFC 7396) for a JSON body,
-    `MISSING` for none. `rule` is the name in `X-Mock-Rule`. Raises ValueError for what no response can have.
+    `MISSING` for none. `rule` is the name in `X-Mock-Rule`. `beside` are fields that come to the app's of the
+    same names. Raises ValueError for what no response can have.
     """
 
     __slots__ = ("_change", "_headers", "_out", "_status")
@@ -98,6 +99,7 @@ class Patch:
         status: int | None = None,
         headers: Sequence[tuple[str, str | None]] = (),
         json: Any = MISSING,
+        beside: Fields = (),
     ) -> None:
         if status is not None:
             status_for(status)
@@ -111,7 +113,7 @@ class Patch:
         self._status = status
         self._change = None if json is MISSING else Change.of(json)
         self._headers = [(name, value) for name, value in headers if value is not None]
-        self._headers.append(("X-Mock-Rule", in_a_field(rule)))
+        self._headers += [("X-Mock-Rule", in_a_field(rule)), *beside]
         self._out = frozenset((*names, "x-mock-rule"))
         if self._change is not None:
             self._out |= {"x-mock-patch"}

@@ -117,6 +117,13 @@ def in_a_field(name: str) -> str:
     return _BLANK_ENDS.sub(lambda blanks: "%20" * len(blanks[0]), quote(name, safe=_PRINTABLE))
 
 
+def server_timing(name: str) -> tuple[str, str]:
+    """The field that shows a rule's name among a browser's timings (https://www.w3.org/TR/server-timing/)."""
+    # A quoted-string (RFC 9110 section 5.6.4), in which these two have a backslash before them.
+    quoted = in_a_field(name).replace("\\", "\\\\").replace('"', '\\"')
+    return "Server-Timing", f'mock;desc="{quoted}"'
+
+
 def build_problem(
     status: int, detail: str, *, rule: str, headers: Sequence[tuple[str, str]] = (), vary: str = ""
 ) -> Response:

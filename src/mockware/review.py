@@ -31,7 +31,7 @@ from starlette.convertors import (
 
 from .addresses import Hosts
 from .answers import Changes, header_pairs
-from .config import Configuration, Entry
+from .configuration import Configuration, Entry
 from .exceptions import Problem, quoted
 from .faults import CANNOT
 from .index import PathIndex

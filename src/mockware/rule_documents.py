@@ -18,7 +18,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from .conditions import Condition
-from .config import Configuration
+from .configuration import Configuration
 from .rules import RULE_KEYS, Rule
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
@@ -65,6 +65,8 @@ def rules_file(configuration: Configuration) -> dict[str, Any]:
         file["never"] = list(configuration.never)
     if configuration.trusts_forwarded:
         file["trust_forwarded"] = True
+    if configuration.server_timing:
+        file["server_timing"] = True
     if trigger := _written(configuration.trigger_table):
         file["trigger"] = trigger
     if configuration.cors_table is not None:

@@ -17,7 +17,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from .changes import MAX_CHANGES, MAX_FOR_S, Applied, Change, apply, rule_of
-from .config import Configuration
+from .configuration import Configuration
 from .exceptions import StoreError
 from .logs import logger
 from .questions import Record, Store

@@ -21,7 +21,7 @@ from .wsgi import WSGIMockMiddleware
 if TYPE_CHECKING:
     import ssl
 
-    from .config import Configuration
+    from .configuration import Configuration
     from .terminal import Terminal
 
 # How long an upstream is waited for before the start: somebody sits in front of it.

@@ -23,7 +23,7 @@ from . import (
     rails_code,
     spring_code,
 )
-from .config import Configuration, Entry
+from .configuration import Configuration, Entry
 from .decisions import BodyNeeded, Run
 from .engine import Snapshot
 from .exceptions import did_you_mean, quoted

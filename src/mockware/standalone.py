@@ -10,9 +10,9 @@ from __future__ import annotations
 import random
 import shlex
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 
-from .asgi import Receive, Scope, ScopeRequest, Send, reply, reply_at_once, route_path
+from .asgi import Receive, Scope, ScopeRequest, Send, at_once, reply, route_path
 from .exceptions import quoted
 from .messages import Response
 from .negotiation import preferred
@@ -23,6 +23,7 @@ from .reference_page import content_security_policy, error_page, overview_page, 
 from .replies import JSON, Content, build_problem, problem_content
 from .snippets import status_panels, status_values
 from .statuses import CATALOGUE, status_for
+from .telemetry import telemetry
 from .triggers import RULE_NAME, draw, parse_choices
 
 _STATUS = "/status/"
@@ -50,7 +51,7 @@ _PAGE_FIELDS = (
 _UNKNOWN_ORIGIN = "http://127.0.0.1:8000"
 
 # Lists of statuses that are asked for again and again are parsed once; the bound is for hostile ones.
-_parse = lru_cache(maxsize=256)(parse_choices)
+_parse = lru_cache(maxsize=256)(partial(parse_choices, behind=False))
 
 # Without either of these, a request on HTTP/1.1 has no body (RFC 9112 section 6.3).
 _BODY_FIELDS = frozenset((b"content-length", b"transfer-encoding"))
@@ -66,6 +67,8 @@ class StandaloneApp:
 
     def __init__(self, chance: Callable[[], float] = random.random) -> None:
         self._chance = chance
+        self._telemetry = telemetry()
+        self._reply_at_once = at_once(self._telemetry)
         self._mocks: dict[int, Response] = {}
         # By the whole path. Codes without a name join when they are first asked for: up to 400 in all.
         self._at_once: dict[str, Response] = {}
@@ -92,12 +95,14 @@ class StandaloneApp:
                     response = self._answer(ScopeRequest(scope, path), scope)
                 if scope["method"] == "HEAD":
                     response = response.head
-                return await reply_at_once(scope, receive, send, path, response, has_body)
+                return await self._reply_at_once(scope, receive, send, path, response, has_body)
         request = ScopeRequest(scope, path)
+        measurement = None if self._telemetry is None else self._telemetry.begin()
         if response is None:
             response = self._answer(request, scope)
         expects = scope["type"] == "http" and request.expects_to_continue
-        return await reply(scope, receive, send, path, response.to(request.method), expects=expects)
+        response = response.to(request.method)
+        return await reply(scope, receive, send, path, response, expects=expects, measurement=measurement)
 
     def _answer(self, request: ScopeRequest, scope: Scope) -> Response:
         path = request.path
@@ -141,9 +146,7 @@ class StandaloneApp:
         try:
             status = draw(_parse(codes), self._chance())
         except ValueError as error:
-            # There is nothing behind it to pass a request through to.
-            reason = str(error).replace(" or `passthrough`", "")
-            return build_problem(400, f"{_STATUS}: {quoted(codes)}: {reason}", rule=RULE_NAME)
+            return build_problem(400, f"{_STATUS}: {quoted(codes)}: {error}", rule=RULE_NAME)
         return _problem(404, _NO_APP) if status is None else self._mock(status)
 
     def _mock(self, code: int) -> Response:

@@ -30,7 +30,13 @@ MAX_BAGGAGE_CHARS = 8192
 _STATUS = re.compile(r"[2-5][0-9]{2}")
 _WEIGHT = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 
-GRAMMAR = "expected a status from 200 to 599 or `passthrough`, or a list of them such as `200:0.9,503:0.1`"
+
+def _grammar(*, passthrough: bool) -> str:
+    words = "a status from 200 to 599 or `passthrough`" if passthrough else "a status from 200 to 599"
+    return f"expected {words}, or a list of them such as `200:0.9,503:0.1`"
+
+
+GRAMMAR = _grammar(passthrough=True)
 
 RULE_NAME = "trigger"
 
@@ -278,17 +284,21 @@ class Triggers:
                 raise ValueError(f"the rules file allows triggers these statuses only: {allowed}")
 
 
-def parse_choices(value: str) -> tuple[Choice, ...]:
-    """`202`, or a list as in httpbin's `/status`, uniform or weighted. Raises ValueError otherwise."""
+def parse_choices(value: str, *, behind: bool = True) -> tuple[Choice, ...]:
+    """`202`, or a list as in httpbin's `/status`, uniform or weighted. Raises ValueError otherwise.
+
+    `behind`: there is an app behind, so that `passthrough` is told of, which is parsed in any case.
+    """
+    grammar = _grammar(passthrough=behind)
     if len(value) > MAX_VALUE_CHARS:
-        raise ValueError(f"longer than {MAX_VALUE_CHARS} characters; {GRAMMAR}")
+        raise ValueError(f"longer than {MAX_VALUE_CHARS} characters; {grammar}")
     choices = []
     for item in value.split(","):
         word, colon, weight = item.strip(" \t").partition(":")
         if colon and not _WEIGHT.fullmatch(weight):
-            raise ValueError(f"a weight is a number such as 0.25; {GRAMMAR}")
+            raise ValueError(f"a weight is a number such as 0.25; {grammar}")
         if word != "passthrough" and not _STATUS.fullmatch(word):
-            raise ValueError(GRAMMAR)
+            raise ValueError(grammar)
         status = None if word == "passthrough" else int(word)
         choices.append(Choice(status, float(weight) if colon else 1.0))
     if not any(weight for _, weight in choices):

@@ -59,6 +59,7 @@ class Place:
 def too_many_sleepers(rule: str, method: str) -> Response:
     """What is said instead of a reply for which there is no more room to wait."""
     reason = f"{MAX_SLEEPERS} requests are waiting for delayed mocks already, the most that are held at once"
+    rule = rule or "passthrough"  # that of a trigger, which waits for the app
     return build_problem(503, reason, rule=rule, headers=[("Retry-After", str(_RETRY_AFTER_S))]).to(method)
 
 

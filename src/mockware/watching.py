@@ -14,9 +14,9 @@ from copy import copy
 from threading import Lock
 from typing import Any, NamedTuple
 
-from .config import Configuration
+from .configuration import Configuration
 from .decisions import PASSTHROUGH, BodyNeeded, Decision, Passthrough, Run
-from .engine import Candidate, CompiledRule, Snapshot
+from .engine import Candidate, Snapshot
 from .memory_store import MemoryStore
 from .messages import Request, Response
 
@@ -98,12 +98,6 @@ class Journal:
                 self._bytes -= len(self._requests.popleft().body or b"")
 
 
-class _ByRule(Passthrough):
-    """A request that a rule lets through, or has patched: not one that no rule is about."""
-
-    __slots__ = ()
-
-
 class WatchedSnapshot(Snapshot):
     """Writes down what it decides, and does not wait. While it is not `is_on`, everything passes."""
 
@@ -125,7 +119,6 @@ class WatchedSnapshot(Snapshot):
         self.at_once = {}
         for rule in self.rules:
             rule.at_once = {}
-        self._letting = {rule for rule in self.rules if rule.rule.passthrough or rule.patch}
         find = self.find
         self.find = lambda path: find(path) if self.is_on else None
 
@@ -152,20 +145,6 @@ class WatchedSnapshot(Snapshot):
             return True
         return any(rule.difference(request) is None for rule in candidates)
 
-    def _answer(
-        self,
-        rule: Candidate,
-        request: Request,
-        delay_s: float | None,
-        before: int = 0,
-        later: Sequence[Candidate] = (),
-    ) -> Decision:
-        decision = super()._answer(rule, request, delay_s, before, later)
-        # Replies in turn that are over let requests through, too, but that is no answer of theirs.
-        if isinstance(decision, Passthrough) and isinstance(rule, CompiledRule) and rule in self._letting:
-            return _ByRule(*decision._replace(rule=rule.name))
-        return decision
-
     def _watched(self, decision: Decision, request: Request) -> Decision:
         """The same decision, written down, without the time that it would take."""
         if isinstance(decision, Run):
@@ -177,7 +156,7 @@ class WatchedSnapshot(Snapshot):
             return decision if self._sleeps or decision.is_plain else _without_waits(decision)
         if isinstance(decision, Passthrough):
             waits_s = decision.delay_s + decision.delay_after_s
-            if isinstance(decision, _ByRule):
+            if decision.rule:
                 self._note(decision.rule, request, None, waits_s)
             else:  # X-Mock-Delay alone
                 self._advance(waits_s)

@@ -22,6 +22,7 @@ from .interfaces import check_interface
 from .logs import log_mock, log_patch, logger
 from .messages import HOP_BY_HOP, Request, Response
 from .nesting import let_through, let_through_by
+from .telemetry import Measurement, Telemetry, telemetry
 from .waiting import Place, too_many_sleepers
 from .wsgi_patching import patch_wsgi
 
@@ -49,6 +50,7 @@ class WSGIMockMiddleware:
         "_background",
         "_generation",
         "_installation",
+        "_telemetry",
         "app",
     )
 
@@ -57,6 +59,7 @@ class WSGIMockMiddleware:
     _background: Background | None
     _generation: _Generation
     _installation: Installation | None
+    _telemetry: Telemetry | None
 
     def __new__(
         cls,
@@ -92,6 +95,7 @@ class WSGIMockMiddleware:
         self._background = None
         self._installation = None
         self._api = None
+        self._telemetry = telemetry()
         return self
 
     def _adopt(self, snapshot: Snapshot, asleep: bool) -> None:
@@ -100,6 +104,8 @@ class WSGIMockMiddleware:
 
             self._background = Background()
         generation = _Generation(self.app, snapshot, asleep=asleep)
+        if self._telemetry is not None:
+            generation.reply = partial(_reply_measured, self._telemetry)
         if generation.looks_closer:
             generation.otherwise = partial(self._look_closer, generation)
         self._generation = generation
@@ -139,7 +145,7 @@ class WSGIMockMiddleware:
                     drain_input(environ)
                 if environ.get("REQUEST_METHOD") == "HEAD":
                     response = response.head
-                return _reply(
+                return generation.reply(
                     environ, start_response, path if generation.decodes else _decoded(path), response
                 )
         if candidates is None:
@@ -149,7 +155,7 @@ class WSGIMockMiddleware:
             return self._consider(environ, start_response, generation, path, candidates)
         if environ.get("CONTENT_LENGTH") or environ.get("wsgi.input_terminated"):
             drain_input(environ)
-        return _reply(environ, start_response, path, response)
+        return generation.reply(environ, start_response, path, response)
 
     # An ASGI server calls with one argument or with three: the interpreter's own TypeError begins with this.
     __call__.__qualname__ = (
@@ -183,6 +189,7 @@ class WSGIMockMiddleware:
             self._wake()
             return self(environ, start_response)
         snapshot = generation.snapshot
+        measurement = None if self._telemetry is None else self._telemetry.begin()
         if not generation.decodes:
             path = _decoded(path)
         request = _EnvironRequest(environ, path)
@@ -205,19 +212,22 @@ class WSGIMockMiddleware:
             # Once only: a second read waits for ever on a server whose input is the bare socket.
             drain_input(environ)
             start_response = _adding(snapshot.fields_beside(decision, request), start_response)
-            if decision.is_plain:
+            if measurement is None and decision.is_plain:
                 return _reply(environ, start_response, path, decision)
-            return _perform(environ, start_response, path, decision)
+            return _perform(environ, start_response, path, decision, measurement)
         app = self.app
         if isinstance(decision, Passthrough):
             if decision.delay_s and (refusal := _waited(decision, request)):
+                snapshot.note(request, refusal, candidates or ())
                 drain_input(environ)
                 start_response = _adding(snapshot.fields_beside(refusal, request), start_response)
-                return _reply(environ, start_response, path, refusal)
+                return _perform(environ, start_response, path, refusal, measurement)
             if decision.delay_after_s:
                 start_response = _late(start_response, decision.delay_after_s)
             if decision.patch is not None:
                 log_patch(decision.rule, request.method, path)
+                if self._telemetry is not None:
+                    self._telemetry.tell_patch(decision.rule, decision.delay_s)
                 app = partial(patch_wsgi, decision.patch, app)
         with let_through(environ.get("wsgi.input"), by=snapshot):
             return app(environ, start_response)
@@ -247,7 +257,8 @@ class _Generation:
     """What one request is answered by: a snapshot, as an environ is compared with it.
 
     While `asleep`, whatever path is asked for needs to be considered, which wakes it up. `otherwise` is whom
-    a request goes to in which nothing was seen so far: who has no use for more pays nothing.
+    a request goes to in which nothing was seen so far: who has no use for more pays nothing. In the same way
+    `reply` is what gives a mock that is ready, and does no more than has to be done.
     """
 
     __slots__ = (
@@ -260,6 +271,7 @@ class _Generation:
         "heeds_cookies",
         "heeds_query",
         "otherwise",
+        "reply",
         "snapshot",
         "trigger_keys",
     )
@@ -268,9 +280,11 @@ class _Generation:
     trigger_keys: tuple[str, str, str] | None
     asked_at_once: Mapping[str, Response]
     otherwise: WSGIApplication
+    reply: Callable[[WSGIEnvironment, StartResponse, str, Response], Iterable[bytes]]
 
     def __init__(self, app: WSGIApplication, snapshot: Snapshot, *, asleep: bool) -> None:
         self.otherwise = app
+        self.reply = _reply
         self.snapshot = snapshot
         self.asleep = asleep
         self.asked_at_once = snapshot.at_once
@@ -341,25 +355,63 @@ def _reply(
     return [response.body]
 
 
+def _reply_measured(
+    telemetry: Telemetry,
+    environ: WSGIEnvironment,
+    start_response: StartResponse,
+    path: str,
+    response: Response,
+) -> Iterable[bytes]:
+    return _perform(environ, start_response, path, response, telemetry.begin())
+
+
 def _perform(
-    environ: WSGIEnvironment, start_response: StartResponse, path: str, response: Response
+    environ: WSGIEnvironment,
+    start_response: StartResponse,
+    path: str,
+    response: Response,
+    measurement: Measurement | None,
 ) -> Iterable[bytes]:
     """A mock as slowly as it goes, and as far; the thread that serves the request waits."""
+    if response.is_plain:
+        return _given(environ, start_response, path, response, None, measurement)
     place = Place(wanted=response.sleeps)
     if not place.granted:
         refusal = too_many_sleepers(response.rule, environ.get("REQUEST_METHOD", "GET"))
-        return _reply(environ, start_response, path, refusal)
+        return _given(environ, start_response, path, refusal, None, measurement)
     try:
         time.sleep(response.delay_s)
-        if response.fault == "empty" and sends_nothing(environ):
-            log_mock(response, environ.get("REQUEST_METHOD", "GET"), path)
-            place.release()
-            break_off(environ)
-            return []
-        return _reply(environ, start_response, path, response, place)
+        return _given(environ, start_response, path, response, place, measurement)
     except BaseException:
         place.release()
         raise
+
+
+def _given(
+    environ: WSGIEnvironment,
+    start_response: StartResponse,
+    path: str,
+    response: Response,
+    place: Place | None,
+    measurement: Measurement | None,
+) -> Iterable[bytes]:
+    """A mock whose delay is over, and who is told of it."""
+    if measurement is not None:
+        measurement.given(response)
+    if place is not None and response.fault == "empty" and sends_nothing(environ):
+        log_mock(response, environ.get("REQUEST_METHOD", "GET"), path)
+        place.release()
+        if measurement is not None:
+            measurement.over()
+        break_off(environ)
+        return []
+    body = _reply(environ, start_response, path, response, place)
+    if measurement is not None:
+        if isinstance(body, FaultyBody):
+            body.then(measurement.over)
+        else:
+            measurement.over()
+    return body
 
 
 def _late(start_response: StartResponse, delay_s: float) -> StartResponse:

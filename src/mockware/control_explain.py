@@ -1,0 +1,90 @@
+"""What would become of a request, and why: asked with a table, and answered with one.
+
+Law: asking uses nothing up: neither a turn, nor a count, nor the uses that a change has left.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .configuration import Configuration
+from .control_messages import json_answer, table_of
+from .control_views import Desk
+from .exceptions import ConfigError, Problem, quoted
+from .explanation import explain, read_request
+from .messages import Request, Response
+from .reference import raw_text
+
+# What a person sees of a body; the raw response has all of it that is shown.
+MAX_SHOWN_BYTES = 64 * 1024
+
+
+def explained(desk: Desk, request: Request) -> Response:
+    """The answers, notes and misses for the request that the table describes."""
+    given = table_of(request, ("method", "path", "headers", "body"))
+    problems: list[Problem] = []
+    for key, kinds, expected in (
+        ("method", (str, type(None)), "a string"),
+        ("path", (str,), "a string"),
+        ("headers", (dict, type(None)), "a table of strings"),
+        ("body", (str, type(None)), "a string"),
+    ):
+        if not isinstance(given.get(key), kinds):
+            problems.append(Problem("request", f"expected {expected}", key=key, value=quoted(given.get(key))))
+    headers = given.get("headers") or {}
+    if not problems and not all(isinstance(value, str) for value in headers.values()):
+        problems.append(Problem("request", "expected strings", key="headers"))
+    if problems:
+        raise ConfigError(problems)
+    body = given.get("body")
+    try:
+        asked = read_request(
+            f"{given['method']} {given['path']}" if given.get("method") else given["path"],
+            [f"{name}: {value}" for name, value in headers.items()],
+            None if body is None else body.encode("utf-8", "replace"),
+        )
+    except ValueError as error:
+        raise ConfigError([Problem("request", str(error))]) from None
+    found = explain(asked, _unheard(desk.applied.configuration), desk.environment, clock=desk.clock)
+    return json_answer(
+        {
+            "answers": [
+                {
+                    "who": answer.who,
+                    "share": answer.share,
+                    "delay": str(answer.delay) if answer.delay else "",
+                    "turn": answer.turn,
+                    "manner": answer.manner,
+                    "sentence": answer.sentence,
+                    "response": None if answer.response is None else _shown(answer.response),
+                }
+                for answer in found.answers
+            ],
+            "notes": list(found.notes),
+            "misses": [{"label": miss.label, "reason": miss.reason} for miss in found.misses],
+            "left_out": found.left_out,
+        }
+    )
+
+
+def _unheard(configuration: Configuration) -> Configuration:
+    """The same rules, of whose use nobody is told."""
+    return configuration._replace(
+        entries=tuple(
+            entry
+            if entry.budget is None
+            else entry._replace(budget=entry.budget._replace(used=lambda count: None))
+            for entry in configuration.entries
+        )
+    )
+
+
+def _shown(response: Response) -> dict[str, Any]:
+    raw = raw_text(response)
+    return {
+        "status": response.status,
+        "reason": response.reason,
+        "headers": [list(pair) for pair in response.headers],
+        "body": response.body[:MAX_SHOWN_BYTES].decode("utf-8", "replace"),
+        "raw": raw[:MAX_SHOWN_BYTES],
+    }
