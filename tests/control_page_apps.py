@@ -10,7 +10,7 @@ from typing import Any
 import mockware
 
 # granian leaves out fields with values beyond ASCII on WSGI.
-KEYS = {"asgi": "open-sesame-\u00e4", "wsgi": "open-sesame"}
+KEYS = {"asgi": "open-sesame-to-me-\u00e4", "wsgi": "open-sesame-to-me"}
 PREFIX = "/__mockware__"
 
 # What somebody's page may try against the control page, which is at another origin: the target is filled in.

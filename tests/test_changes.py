@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from mockware import ConfigError, Rule
-from mockware.changes import DEFAULT_FOR_S, MAX_FOR_S, Change, apply, read_terms, rule_of
+from mockware.changes import DEFAULT_FOR_S, MAX_FOR_S, MAX_USES, Change, apply, read_terms, rule_of
 from mockware.configuration import Configuration, Entry
 
 ALLOWED = ("by", "why", "for", "uses")
@@ -37,6 +37,13 @@ def test_everything_that_is_wrong_with_terms_is_said_at_once() -> None:
     with pytest.raises(ConfigError) as refused:
         read_terms({"by": 3, "for": "1w", "uses": 1.5, "form": "x"}, ALLOWED)
     assert [problem.key for problem in refused.value.problems] == ["by", "why", "for", "uses", "form"]
+
+
+@pytest.mark.parametrize("uses", [True, False, 0, -1, 1.0, "1", MAX_USES + 1])
+def test_a_number_of_uses_is_a_whole_number_within_bounds(uses: object) -> None:
+    with pytest.raises(ConfigError) as refused:
+        read_terms({"by": "a", "why": "b", "uses": uses}, ALLOWED)
+    assert [problem.key for problem in refused.value.problems] == ["uses"]
 
 
 def test_a_change_comes_back_from_its_bytes() -> None:

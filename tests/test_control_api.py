@@ -5,11 +5,14 @@ One table of requests runs through both sides, whose answers must be equal; the 
 
 import json
 import logging
+import re
+import shlex
 import threading
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from tests.by_hand import Answer, Environ, Receive, Scope, Send, Sent, over_asgi, over_wsgi
@@ -19,8 +22,9 @@ from mockware import ConfigError, Rule, waiting
 from mockware.changes import MAX_CHANGES, MAX_DOCUMENT_BYTES, Change
 from mockware.control_api import ControlAPI
 from mockware.control_guard import MAX_WRONG, WINDOW_S
-from mockware.control_journal import MAX_STREAMS, Events
+from mockware.control_journal import MAX_STREAMS, NEWS_S, QUIET_S, Events
 from mockware.control_messages import MAX_BODY_BYTES
+from mockware.journal import REDACTED
 from mockware.messages import Request, Response
 
 KEY = "correct horse"
@@ -28,6 +32,7 @@ AUTHORIZED = {"Authorization": f"Bearer {KEY}"}
 BY = {"by": "ada", "why": "demo"}
 START = 1_800_000_000.0
 HOUR = 3600.0
+PATIENCE_S = 30.0  # a failure bound
 
 RULES = [
     Rule("GET /a", name="a", tags=["first"], status=503),
@@ -261,11 +266,20 @@ def test_the_control_page_and_what_is_never_touched_stay_out_of_any_rules_reach(
 def test_a_number_of_uses_ends_a_rule_exactly(control: Control) -> None:
     control.told("PUT", "/rules/new", {"rule": {"match": "/new", "status": 418}, "uses": 2, **BY}, 201)
     assert control.listed("new")["change"]["uses_left"] == 2
-    control.told("POST", "/explain", {"path": "/new"})  # which is no use
+    control.told("POST", "/explain", {"path": "/new"})
+    assert control.listed("new")["change"]["uses_left"] == 2  # to ask is no use
     assert [control.status("/new") for _ in range(3)] == [418, 418, 200]
     assert control.listed("new")["change"]["uses_left"] == 0
     control.look()
     control.told("GET", "/rules/new", status=404)
+
+
+def test_what_stands_in_the_place_of_a_declared_rule_is_switched_for_so_many_uses(control: Control) -> None:
+    control.told("PUT", "/rules/a", {"rule": {"match": "GET /a", "status": 418}, **BY})
+    control.told("PATCH", "/rules/a", {"on": True, "uses": 1, **BY})
+    assert control.status("/a") == 418
+    control.look()
+    assert control.status("/a") == 503
 
 
 @pytest.mark.parametrize(
@@ -370,8 +384,8 @@ def test_without_the_key_nothing_is_said_but_that_it_is_needed(control: Control)
 def test_wrong_keys_are_counted_and_then_even_the_right_one_waits(control: Control) -> None:
     ticks = [0.0]
     control.app._api = ControlAPI(control.app._installation, ticks=lambda: ticks[0])
-    wrong = {"Authorization": "Bearer wrong"}
-    for _ in range(MAX_WRONG):
+    for i in range(MAX_WRONG):
+        wrong = {"Authorization": f"Bearer wrong {i}"}
         assert control.ask("GET", "/rules", headers=wrong).status == 401
     answer = control.ask("GET", "/rules")
     assert (answer.status, answer.one("retry-after")) == (429, "61")
@@ -526,6 +540,219 @@ def test_a_wrong_parameter_of_the_journal_is_refused(control: Control, query: st
     control.told("GET", "/journal", status=400, query=query)
 
 
+@pytest.mark.parametrize("interface", ["ASGI", "WSGI"])
+def test_whoever_may_read_mocks_may_not_read_the_control_api(interface: str, tmp_path: Path) -> None:
+    file = tmp_path / "mocks.toml"
+    file.write_text(
+        'cors = { origins = ["https://app.test"], credentials = true }\n[[rules]]\nmatch = "/a"\n'
+    )
+    control = Control(interface, str(file))
+    origin = {"Origin": "https://app.test"}
+    asked = {
+        **origin,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization, content-type, x-mock-status",
+    }
+    assert control.send(Sent("OPTIONS", "/a", headers=tuple(asked.items()))).status == 204
+    for answer, status in [
+        (control.ask("OPTIONS", "/reset", headers=asked), 401),
+        (control.ask("OPTIONS", "/reset", headers={**asked, **AUTHORIZED}), 403),
+        (control.ask("GET", "/rules", headers={**origin, **AUTHORIZED}), 403),
+        (control.send(Sent("OPTIONS", "/_m/", headers=tuple(asked.items()))), 405),
+        (control.send(Sent("GET", "/_m/", headers=tuple(origin.items()))), 200),
+    ]:
+        assert answer.status == status
+        assert not [name for name, _ in answer.fields if name.startswith("access-control")]
+
+
+def test_a_name_that_was_made_to_lead_here_gets_nowhere_without_the_key(control: Control) -> None:
+    # DNS rebinding: the attacker's name has our address, and for the browser its page is of our origin.
+    fields = {"Host": "evil.test:8000", "Origin": "http://evil.test:8000", "Sec-Fetch-Site": "same-origin"}
+    for method, place, sent in [("GET", "/rules", None), ("POST", "/reset", BY), ("POST", "/cookie", WISH)]:
+        assert control.ask(method, place, sent, headers=fields).status == 401
+
+
+@pytest.mark.parametrize(("key", "weak"), [("k" * 15, True), ("k" * 16, False)])
+def test_a_key_that_can_be_guessed_is_told_of_at_the_start(
+    key: str, weak: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    Control("ASGI", MOCKWARE_KEY=key)
+    assert ("MOCKWARE_KEY has fewer than 16 characters, and can be guessed" in caplog.text) == weak
+    assert key not in caplog.text
+
+
+# ---- the cookie of a browser
+
+LONG_KEY = "correct horse battery"
+WISH = {"status": "503", "by": "ada"}
+
+
+class Cookies(Control):
+    """The control API of an app whose rules file has a cookie for a trigger."""
+
+    def __init__(self, interface: str, folder: Path, table: str = 'cookie = "mock"', **environ: str) -> None:
+        file = folder / "mocks.toml"
+        file.write_text(f"[trigger]\n{table}\n")
+        super().__init__(interface, str(file), **{"MOCKWARE_KEY": LONG_KEY, **environ})
+
+    def ask(self, method: str, place: str, sent: Any = None, **more: Any) -> Answer:
+        headers = {"Authorization": f"Bearer {self.app._installation.environment.key}"}
+        return super().ask(method, place, sent, **{"headers": headers, **more})
+
+
+@pytest.fixture(params=["ASGI", "WSGI"])
+def cookies(request: pytest.FixtureRequest, tmp_path: Path) -> Cookies:
+    return Cookies(request.param, tmp_path)
+
+
+def test_a_cookie_is_made_that_mocks_until_it_ends_and_then_no_more(cookies: Cookies) -> None:
+    assert cookies.told("GET", "/cookie") == {"name": "mock", "unavailable": ""}
+    made = cookies.told("POST", "/cookie", {**WISH, "paths": ["/a", "/api/*"], "for": "15m"})
+    assert (made["name"], made["asks"], made["max_age_s"]) == ("mock", "503", 900)
+    assert made["expires"] == "2027-01-15T08:15:00.000Z"
+    assert made["allows"].startswith(
+        "the statuses 503, no rule by name and delays of at most 0s, on /a, /api/*"
+    )
+    assert re.fullmatch(r"503%3Bkey%3D[A-Za-z0-9._-]+", made["value"])
+    cookie = f"other=1; mock={made['value']}"
+    assert [cookies.status(path, cookie=cookie) for path in ("/a", "/api/7", "/b")] == [503, 503, 200]
+    assert cookies.status("/a") == 200
+    # The page is none of its matter.
+    assert cookies.ask("GET", "/rules").status == 200
+    cookies.now = START + 899
+    assert cookies.status("/a", cookie=cookie) == 503
+    cookies.now = START + 900
+    assert cookies.status("/a", cookie=cookie) == 200
+
+
+def test_a_cookie_is_for_an_hour_unless_it_says_otherwise(cookies: Cookies) -> None:
+    for wish in (WISH, {**WISH, "for": None, "paths": None}):
+        assert cookies.told("POST", "/cookie", wish)["max_age_s"] == HOUR
+
+
+def test_a_cookie_may_draw_and_its_token_goes_no_further(cookies: Cookies) -> None:
+    made = cookies.told("POST", "/cookie", {**WISH, "status": " 503:1 , passthrough:0,404:0 "})
+    assert made["asks"] == "503:1,passthrough:0,404:0"
+    assert cookies.status("/a", cookie=f"mock={made['value']}") == 503
+    token = unquote(made["value"]).partition(";key=")[2]
+    for fields, status in [
+        ({"x_mock_status": "404"}, 404),
+        ({"x_mock_status": "410"}, 403),
+        ({"x_mock_name": "a"}, 403),
+        ({"x_mock_delay": "1ms"}, 403),
+    ]:
+        assert cookies.status("/a", x_mock_key=token, **fields) == status
+    # It opens nothing here.
+    refused = cookies.ask("GET", "/rules", headers={"Authorization": f"Bearer {token}"})
+    assert refused.status == 401
+
+
+def test_a_cookie_is_for_the_service_that_made_it(tmp_path: Path) -> None:
+    orders = Cookies("ASGI", tmp_path, MOCKWARE_SERVICE="orders")
+    made = orders.told("POST", "/cookie", WISH)
+    cookie = f"mock={made['value']}"
+    assert orders.status("/a", cookie=cookie) == 503
+    assert Cookies("ASGI", tmp_path, MOCKWARE_SERVICE="billing").status("/a", cookie=cookie) == 200
+    assert Cookies("ASGI", tmp_path, MOCKWARE_KEY="another horse battery").status("/a", cookie=cookie) == 200
+
+
+@pytest.mark.parametrize(
+    ("wish", "key", "said"),
+    [
+        ({"by": "ada"}, "status", "required, but absent"),
+        ({**WISH, "status": 503}, "status", "expected a string"),
+        ({**WISH, "status": "99"}, "status", "expected a status from 200 to 599"),
+        ({**WISH, "status": "410"}, "status", "these statuses only: 404, 503"),
+        ({**WISH, "paths": "/a"}, "paths", "expected a list of strings"),
+        ({**WISH, "paths": ["a"]}, "paths", "a path starts with `/`"),
+        ({**WISH, "paths": ["/a"] * 21}, "paths", "at most 20"),
+        ({**WISH, "paths": ["/" + "".join(map(str, range(1000)))]}, "", "allow less"),
+        ({**WISH, "for": "169h"}, "for", "168h (7 days) at most"),
+        ({**WISH, "for": "10ms"}, "for", "1s at least"),
+        ({**WISH, "for": 5}, "for", "unit"),
+        ({"status": "503"}, "by", "required, but absent"),
+        ({**WISH, "by": " "}, "by", "expected some words"),
+        ({**WISH, "who": "x"}, "who", "no such key"),
+    ],
+)
+def test_a_cookie_that_cannot_be_made_is_refused_in_words(
+    wish: Any, key: str, said: str, tmp_path: Path
+) -> None:
+    cookies = Cookies("ASGI", tmp_path, 'cookie = "mock"\nstatuses = [404, 503]')
+    (problem,) = cookies.told("POST", "/cookie", wish, 422)["problems"]
+    assert problem["key"] == key
+    assert said in problem["message"]
+
+
+@pytest.mark.parametrize(
+    ("table", "secret", "said"),
+    [
+        ("enabled = false", LONG_KEY, "triggers are off"),
+        ('query = "mock"', LONG_KEY, "no cookie is a trigger here"),
+        ('cookie = "mock"', "k" * 15, "MOCKWARE_KEY is shorter than 16 characters"),
+    ],
+)
+def test_where_there_is_no_cookie_the_reason_is_told(
+    table: str, secret: str, said: str, tmp_path: Path
+) -> None:
+    cookies = Cookies("ASGI", tmp_path, table, MOCKWARE_KEY=secret)
+    told = cookies.told("GET", "/cookie")
+    assert told["name"] is None
+    assert said in told["unavailable"]
+    (problem,) = cookies.told("POST", "/cookie", WISH, 422)["problems"]
+    assert said in problem["message"]
+
+
+def test_a_cookie_is_logged_with_whom_it_is_for_and_without_its_token(
+    cookies: Cookies, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = cookies.told("POST", "/cookie", {**WISH, "by": "ada\nnobody"})
+    (line,) = [record.getMessage() for record in caplog.records if "cookie" in record.getMessage()]
+    assert line.startswith("a cookie made for 'ada\\nnobody' that allows 'the statuses 503, no rule by name")
+    assert cookies.status("/a", cookie=f"mock={made['value']}") == 503
+    token = unquote(made["value"]).partition(";key=")[2]
+    shown = caplog.text + str(cookies.told("GET", "/journal")) + str(cookies.ask("GET", "/export").body)
+    for secret in (token, token[-64:], LONG_KEY):
+        assert secret not in shown
+
+
+# ---- the line that asks for a status
+
+
+@pytest.mark.parametrize(
+    ("table", "line", "unavailable"),
+    [
+        ("", "-H \"X-Mock-Key: $MOCKWARE_KEY\" -H 'X-Mock-Status: 503' http://mock.test/", ""),
+        (
+            "status_header = \"X-Ask\"\nkey_header = 'X-$K'\npaths = ['/v 1/', '/v2/']",
+            "-H \"X-\\$K: $MOCKWARE_KEY\" -H 'X-Ask: 503' http://mock.test/v%201/",
+            "",
+        ),
+        ('status_header = "X-It\'s"', None, ""),
+        ("statuses = [404]", "", "the rules file allows triggers these statuses only: 404"),
+        ("enabled = false", "", "triggers are off: `[trigger]` of the rules file has `enabled = false`"),
+    ],
+)
+def test_the_line_that_asks_for_a_status_is_one_that_does(
+    table: str, line: str | None, unavailable: str, tmp_path: Path
+) -> None:
+    cookies = Cookies("WSGI", tmp_path, table)
+    told = cookies.told("GET", "/statuses/503")
+    assert told["unavailable"] == unavailable
+    if line is not None:
+        assert told["curl"] == (line and f"curl -i {line}")
+    if told["curl"]:
+        # As a shell understands it, and then as it is answered.
+        words = shlex.split(told["curl"].replace("\\$", "$").replace("$MOCKWARE_KEY", LONG_KEY))
+        fields = [words[i + 1].partition(": ") for i, word in enumerate(words) if word == "-H"]
+        asked = [(name, value) for name, _, value in fields]
+        path = unquote(words[-1].removeprefix("http://mock.test"))
+        answer = cookies.send(Sent("GET", path, headers=tuple(asked)))
+        assert answer.status == 503
+        vary = [value for name, value in answer.fields if name.lower() == "vary"]
+        assert vary == [value for name, value in told["response"]["headers"] if name == "Vary"]
+
+
 def test_wsgi_has_no_events_and_says_what_to_do_instead() -> None:
     assert "journal" in Control("WSGI").told("GET", "/events", status=501)["detail"]
 
@@ -548,6 +775,31 @@ def test_events_tell_of_mocks_and_swaps_and_are_not_for_everybody_at_once() -> N
     assert news.index("event: mock\n") < news.index("event: miss\n")
     stream.close()
     assert isinstance(api.respond(asked, streams=True), Events)
+
+
+def test_events_go_on_after_the_last_that_was_seen_unless_another_process_counted_it() -> None:
+    control = Control("ASGI")
+    api: ControlAPI = control.app._api
+    for _ in range(3):
+        control.status("/a")
+    for seen, found in (("1", [2, 3]), ("3", []), ("99", []), ("", []), ("-1", []), ("x", [])):
+        headers = {"authorization": f"Bearer {KEY}", "last-event-id": seen}
+        stream = api.respond(Request("GET", "/_m/api/events", headers=headers), streams=True)
+        assert isinstance(stream, Events)
+        ids = [int(line[4:]) for line in stream.news().decode().splitlines() if line.startswith("id: ")]
+        assert ids == found, seen
+    control.status("/a")
+    assert b"id: 4\n" in stream.news()
+
+
+def test_a_stream_without_news_says_now_and_then_that_it_is_there() -> None:
+    api: ControlAPI = Control("ASGI").app._api
+    asked = Request("GET", "/_m/api/events", headers={"authorization": f"Bearer {KEY}"})
+    stream = api.respond(asked, streams=True)
+    assert isinstance(stream, Events)
+    stream.news()
+    said = [stream.news() for _ in range(round(2 * QUIET_S / NEWS_S))]
+    assert [text for text in said if text] == [b": still here\n\n"] * 2
 
 
 def test_a_stream_that_its_server_dropped_takes_nobodys_place() -> None:
@@ -600,6 +852,49 @@ def test_a_broken_file_is_told_of_and_changes_outlive_a_good_one(control: Contro
     assert (control.status("/a"), control.status("/b"), control.status("/new")) == (200, 202, 418)
 
 
+def test_the_key_is_struck_out_of_the_journal_whatever_its_field_is_called(
+    control: Control, tmp_path: Path
+) -> None:
+    path = tmp_path / "mocks.toml"
+    path.write_text('[trigger]\nkey_header = "X-Staging"\n')
+    control = Control(control.interface, path)
+    sent = (("X-Staging", KEY), ("X-Mock-Status", "503"))
+    assert control.send(Sent("GET", "/a", headers=sent)).status == 503
+    (entry,) = control.told("GET", "/journal")["entries"]
+    assert entry["headers"]["x-staging"] == REDACTED
+
+
+def test_whether_a_proxy_is_trusted_is_what_the_file_says_by_now(control: Control, tmp_path: Path) -> None:
+    path = tmp_path / "mocks.toml"
+    path.write_text("trust_forwarded = false\n")
+    control = Control(control.interface, path)
+    headers = {**AUTHORIZED, "Origin": "https://staging.test", "X-Forwarded-Host": "staging.test"}
+    assert control.ask("GET", "/rules", headers=headers).status == 403
+    path.write_text("trust_forwarded = true\n")
+    control.look()
+    assert control.ask("GET", "/rules", headers=headers).status == 200
+
+
+def test_a_child_of_a_fork_waits_for_no_lock_that_was_held(control: Control) -> None:
+    control.status("/a")
+    installation = control.app._installation
+    # As by other threads, which are not in the child.
+    for owner in (installation, installation.journal, control.app._api._guard):
+        owner._lock.acquire()
+    installation.fall_asleep()  # as `lookout` has it do there
+    found: list[int] = []
+
+    def ask() -> None:
+        found.append(control.status("/a"))
+        found.append(control.ask("GET", "/rules", headers={"Authorization": "Bearer wrong"}).status)
+        found.append(control.listed("a")["hits"])
+
+    child = threading.Thread(target=ask, daemon=True)
+    child.start()
+    child.join(PATIENCE_S)
+    assert found == [503, 401, 2]
+
+
 # ---- both sides
 
 TABLE: list[tuple[str, str, Any, str]] = [
@@ -619,6 +914,8 @@ TABLE: list[tuple[str, str, Any, str]] = [
     ("GET", "/export", None, "format=json"),
     ("GET", "/export", None, ""),
     ("GET", "/openapi.json", None, ""),
+    ("GET", "/cookie", None, ""),
+    ("POST", "/cookie", {"status": "503", "by": "ada"}, ""),
     ("DELETE", "/rules/new", None, "by=a&why=b"),
     ("POST", "/reset", BY, ""),
     ("POST", "/reset", b"{", ""),

@@ -1,8 +1,17 @@
 """The guard before the control API: whose key is right, and how often anybody may be wrong."""
 
+import hmac
+
 import pytest
 
-from mockware.control_guard import MAX_ADDRESSES, MAX_WRONG, WINDOW_S, Guard, RefusedError
+from mockware.control_guard import (
+    MAX_ADDRESSES,
+    MAX_WRONG,
+    MAX_WRONG_OF_PROXY,
+    WINDOW_S,
+    Guard,
+    RefusedError,
+)
 from mockware.messages import Request
 
 
@@ -25,9 +34,9 @@ class Clock:
         return self.now
 
 
-def status_of(guard: Guard, request: Request) -> int:
+def status_of(guard: Guard, request: Request, *, trusted: bool = False) -> int:
     try:
-        guard.check(request)
+        guard.check(request, trusts_forwarded=trusted)
     except RefusedError as refused:
         return refused.status
     return 200
@@ -55,13 +64,15 @@ def test_no_other_key_will_do(presented: str) -> None:
 def test_one_address_that_guesses_locks_out_itself_alone_and_for_a_minute() -> None:
     clock = Clock()
     guard = Guard("k", clock=clock)
-    assert [status_of(guard, From("a", "x")) for _ in range(MAX_WRONG + 1)] == [401] * MAX_WRONG + [429]
+    guesses = [status_of(guard, From("a", f"x{i}")) for i in range(MAX_WRONG + 1)]
+    assert guesses == [401] * MAX_WRONG + [429]
     assert status_of(guard, From("b", "k")) == 200
     clock.now = WINDOW_S - 0.1
     assert status_of(guard, From("a", "k")) == 429
     clock.now = WINDOW_S
     assert status_of(guard, From("a", "k")) == 200
-    assert status_of(guard, From("a", "x")) == 401
+    # And a new minute begins, with a count of its own.
+    assert [status_of(guard, From("a", "x")) for _ in range(MAX_WRONG + 1)] == [401] * MAX_WRONG + [429]
 
 
 def test_as_many_addresses_are_remembered_as_there_is_room_for() -> None:
@@ -75,4 +86,91 @@ def test_as_many_addresses_are_remembered_as_there_is_room_for() -> None:
 def test_behind_a_trusted_proxy_its_word_for_the_host_counts() -> None:
     fields = {"host": "inner:8000", "x-forwarded-host": "staging.test", "origin": "https://staging.test"}
     assert status_of(Guard("k", clock=Clock()), From("a", "k", **fields)) == 403
-    assert status_of(Guard("k", clock=Clock(), trusts_forwarded=True), From("a", "k", **fields)) == 200
+    assert status_of(Guard("k", clock=Clock()), From("a", "k", **fields), trusted=True) == 200
+    fields = {
+        "host": "inner:8000",
+        "forwarded": "host=staging.test;proto=https",
+        "origin": "https://staging.test",
+    }
+    assert status_of(Guard("k", clock=Clock()), From("a", "k", **fields), trusted=True) == 200
+    fields["origin"] = "https://evil.test"
+    assert status_of(Guard("k", clock=Clock()), From("a", "k", **fields), trusted=True) == 403
+
+
+def test_one_wrong_key_that_comes_again_and_again_locks_nobody_out() -> None:
+    clock = Clock()
+    guard = Guard("k", clock=clock)
+    for _ in range(10 * MAX_WRONG):
+        clock.now += 0.1
+        assert status_of(guard, From("a", "an old one")) == 401
+    assert status_of(guard, From("a", "k")) == 200
+    # It has not made room for guesses, either.
+    guesses = [status_of(guard, From("a", f"x{i}")) for i in range(MAX_WRONG)]
+    assert guesses == [401] * (MAX_WRONG - 1) + [429]
+    assert status_of(guard, From("a", "an old one")) == 429
+
+
+def test_behind_a_trusted_proxy_each_client_is_counted_by_itself_and_all_together() -> None:
+    guard = Guard("k", clock=Clock())
+
+    def guess(key: str, client: str, header: str = "x-forwarded-for") -> int:
+        return status_of(guard, From("proxy", key, **{header: client}), trusted=True)
+
+    assert [guess(f"x{i}", "made up, 192.0.2.1") for i in range(MAX_WRONG)] == [401] * MAX_WRONG
+    # What the client says of itself stands before, and changes nothing; neither do ports.
+    for client in ("192.0.2.1", "another, 192.0.2.1", "192.0.2.1:4711"):
+        assert guess("k", client) == 429
+    assert guess("k", "192.0.2.2") == 200
+    assert status_of(guard, From("proxy", "k"), trusted=True) == 200
+    # Where the proxy lets clients write what they like, that gets them so far.
+    spoofed = [guess(f"y{i}", f"10.0.0.{i}") for i in range(MAX_WRONG_OF_PROXY)]
+    assert spoofed.count(401) == MAX_WRONG_OF_PROXY - MAX_WRONG
+    assert guess("k", "192.0.2.3") == 429
+    assert status_of(guard, From("elsewhere", "k"), trusted=True) == 200
+
+
+def test_what_no_proxy_is_trusted_to_say_is_not_looked_at() -> None:
+    guard = Guard("k", clock=Clock())
+    guesses = [
+        status_of(guard, From("a", f"x{i}", **{"x-forwarded-for": f"192.0.2.{i}"}))
+        for i in range(MAX_WRONG + 1)
+    ]
+    assert guesses == [401] * MAX_WRONG + [429]
+
+
+def test_all_addresses_of_one_ipv6_network_are_one() -> None:
+    guard = Guard("k", clock=Clock())
+    guesses = [status_of(guard, From(f"2001:db8::{i:x}:1", f"x{i}")) for i in range(MAX_WRONG + 1)]
+    assert guesses == [401] * MAX_WRONG + [429]
+    assert status_of(guard, From("2001:db8:0:1::1", "k")) == 200
+    for i in range(MAX_WRONG + 1):
+        status_of(guard, From("::ffff:192.0.2.1", f"x{i}"))
+    assert status_of(guard, From("::ffff:192.0.2.2", "k")) == 200
+
+
+def test_wrong_keys_are_kept_as_digests_that_no_other_process_can_make() -> None:
+    one, other = Guard("k", clock=Clock()), Guard("k", clock=Clock())
+    for guard in (one, other):
+        assert status_of(guard, From("a", "hunter2")) == 401
+    assert "hunter2" not in repr(vars(one))
+    assert one._wrong["a"][1] != other._wrong["a"][1]
+
+
+@pytest.mark.parametrize("presented", ["k", "", "x" * 5000, "a key of this test"])
+def test_keys_are_compared_in_constant_time_and_as_digests(
+    presented: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[tuple[bytes, bytes]] = []
+    compare = hmac.compare_digest
+
+    def spy(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return compare(one, other)
+
+    guard = Guard("a key of this test", clock=Clock())
+    monkeypatch.setattr("mockware.control_guard.hmac.compare_digest", spy)
+    status = status_of(guard, From("a", presented))
+    assert status == (200 if presented == "a key of this test" else 401)
+    ((one, other),) = compared
+    assert len(one) == len(other) == 64
+    assert "a key of this test" not in repr(vars(guard))

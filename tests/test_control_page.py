@@ -1,15 +1,18 @@
 """The control page in a real browser, before real servers: what people do with it, and what others try."""
 
+import contextlib
 import json
 import re
+import time
 import tomllib
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Dialog, Locator, Page, Route, expect
 from tests.browser import browser as started
 from tests.browser import judged_by_axe
 from tests.control_page_apps import KEYS, PREFIX
@@ -33,6 +36,9 @@ OWNED = "document.title='owned'"
 HOSTILE = f'"><img src=x onerror="{OWNED}"><script>{OWNED}</script>'
 HOSTILE_MATCH = f"GET /<img/src=x/onerror={OWNED}>"
 RULES = f"""
+[trigger]
+cookie = "mock"
+
 [[rules]]
 name = "payments-down"
 tags = ["payments"]
@@ -55,10 +61,11 @@ match = "{HOSTILE_MATCH}"
 status = 410
 """
 BROKEN = RULES + '\n[[rules]]\nmatch = "/x"\nstatsu = 503\n'
-VIEWS = ("rules", "journal", "explain", "add", "statuses", "statuses/503")
+VIEWS = ("rules", "journal", "explain", "add", "statuses", "statuses/503", "browser")
 WIDTHS = {"wide": (1440, 900), "desktop": (1024, 800), "phone": (360, 740)}
 # To see something that comes by itself: the page looks every 3 s, on a machine that has other things to do.
 SEEN_MS = 20_000
+expect.set_options(timeout=SEEN_MS)
 
 
 class Site:
@@ -80,6 +87,26 @@ class Site:
     def rules(self) -> dict[str, dict[str, object]]:
         response = self.client.get(f"{PREFIX}/api/rules")
         return {rule["name"]: rule for rule in response.json()["rules"]}
+
+    @contextlib.contextmanager
+    def other_rules(self, text: str) -> Iterator[None]:
+        """Within, the rules file has another text, and the server has read it."""
+        try:
+            self._write(text)
+            yield
+        finally:
+            self._write(RULES)
+
+    def _write(self, text: str) -> None:
+        def generation() -> int:
+            found: int = self.client.get(f"{PREFIX}/api/rules").json()["generation"]
+            return found
+
+        before = generation()
+        self.file.write_text(text)
+        late = time.monotonic() + SEEN_MS / 1000
+        while generation() == before:
+            assert time.monotonic() < late
 
     def reset(self) -> None:
         done = self.client.post(f"{PREFIX}/api/reset", json={"by": "test", "why": "the next one"})
@@ -431,6 +458,204 @@ def test_the_code_of_a_status_is_copied(page: Page, site: Site) -> None:
     expect(page.get_by_role("group", name="response")).to_contain_text("HTTP/1.1 503 Service Unavailable")
 
 
+def test_a_status_that_no_request_may_ask_for_says_so(page: Page, one_site: Site) -> None:
+    log_in(page, one_site)
+    limited = RULES.replace(
+        "[trigger]\n", "[trigger]\nstatuses = [503]\nstatus_header = 'X-Ask'\npaths = ['/api/']\n"
+    )
+    with one_site.other_rules(limited):
+        view(page, "Statuses")
+        page.get_by_role("link", name="503 Service Unavailable").click()
+        line = page.get_by_role("group", name="curl line")
+        expect(line).to_have_text(
+            f"curl -i -H \"X-Mock-Key: $MOCKWARE_KEY\" -H 'X-Ask: 503' {one_site.url}/api/"
+        )
+        page.evaluate("() => { location.hash = 'statuses/404' }")
+        expect(
+            page.get_by_text("Not here: the rules file allows triggers these statuses only: 503.")
+        ).to_be_visible()
+        expect(line).to_have_count(0)
+
+
+# ---- the cookie of this browser
+
+FETCHED = "async path => (await fetch(path, { cache: 'no-store' })).status"
+
+
+def said_of_sites(page: Page) -> str | None:
+    """Which sites the page's one cookie goes with, if that was said; Playwright tells the default, too."""
+    (cookie,) = page.context.new_cdp_session(page).send("Network.getCookies")["cookies"]
+    found: str | None = cookie.get("sameSite")
+    return found
+
+
+def ask_for(page: Page, status: str, *, paths: str = "", lasts: str = "") -> None:
+    page.get_by_label("Ask for").fill(status)
+    page.get_by_label("Paths").fill(paths)
+    if lasts:
+        page.locator("#cookie").get_by_label("For", exact=True).fill(lasts)
+    page.get_by_role("button", name="Set the cookie").click()
+
+
+def test_a_cookie_mocks_what_this_browser_asks_for_and_nobody_else(page: Page, site: Site) -> None:
+    log_in(page, site)
+    view(page, "This browser")
+    expect(page.get_by_text("This browser asks for nothing.")).to_be_visible()
+    expect(page.get_by_role("button", name="Stop it")).to_have_count(0)
+    ask_for(page, "418", paths="/api/*", lasts="15m")
+    expect(page.get_by_role("status").filter(has_text="asks for 418").first).to_be_visible()
+    (cookie,) = page.context.cookies()
+    assert (cookie["name"], cookie["path"], said_of_sites(page)) == ("mock", "/", "Lax")
+    assert (cookie["secure"], cookie["domain"]) == (False, "127.0.0.1")
+    assert time.time() < cookie["expires"] <= time.time() + 15 * 60 + 2
+    assert "sesame" not in unquote(cookie["value"])
+    # The page itself is none of its matter, and neither is what is not listed.
+    assert [page.evaluate(FETCHED, path) for path in ("/api/7", "/other")] == [418, 200]
+    assert site.status("GET", "/api/7") == 200
+    page.reload()
+    log_in(page, site)
+    view(page, "This browser")
+    expect(page.locator("#cookie-now")).to_have_text("This browser asks for 418.")
+    page.get_by_role("button", name="Stop it").click()
+    expect(page.locator("#cookie-now")).to_have_text("This browser asks for nothing.")
+    expect(page.get_by_label("Ask for")).to_be_focused()
+    assert page.context.cookies() == []
+    assert page.evaluate(FETCHED, "/api/7") == 200
+
+
+def test_a_bookmark_switches_the_mock_on_and_off_on_the_pages_of_the_app(page: Page, site: Site) -> None:
+    log_in(page, site)
+    view(page, "This browser")
+    ask_for(page, "503:1,418:0", paths="/api/* /v2/*")
+    link = page.get_by_role("link", name="Mock 503:1,418:0")
+    # Here, the policy of this page would refuse to run it; the fixture sees that it is not even asked.
+    link.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status").filter(has_text="Drag it to your bookmarks")).to_be_visible()
+    href = link.get_attribute("href") or ""
+    assert link.get_attribute("draggable") == "true"
+    assert "sesame" not in unquote(href)
+    page.get_by_role("button", name="Copy the bookmark").click()
+    page.get_by_role("button", name="Copied the bookmark").wait_for()
+    assert page.evaluate("() => navigator.clipboard.readText()") == href
+    page.get_by_role("button", name="Stop it").click()
+    said: list[str] = []
+
+    def hear(dialog: Dialog) -> None:
+        said.append(dialog.message)
+        dialog.accept()
+
+    page.on("dialog", hear)
+    script = unquote(href.removeprefix("javascript:"))
+    page.goto(f"{site.url}/hello")
+    assert page.evaluate(FETCHED, "/v2/7") == 200
+    page.evaluate(script)
+    (cookie,) = page.context.cookies()
+    assert (cookie["name"], cookie["path"], said_of_sites(page)) == ("mock", "/", "Lax")
+    assert time.time() < cookie["expires"] <= time.time() + 3600 + 2
+    assert [page.evaluate(FETCHED, path) for path in ("/v2/7", "/api/7", "/hello")] == [503, 503, 200]
+    page.evaluate(script)
+    assert page.context.cookies() == []
+    assert page.evaluate(FETCHED, "/v2/7") == 200
+    page.goto(f"http://localhost:{site.running.port}/hello")
+    page.evaluate(script)
+    assert page.context.cookies() == []
+    page.goto(f"{site.url}/hello")
+    page.clock.set_fixed_time(datetime.now(UTC) + timedelta(hours=1, seconds=3))
+    page.evaluate(script)
+    assert page.context.cookies() == []
+    assert said == [
+        "Mocks are on: this browser asks for 503:1,418:0.",
+        "Mocks are off: this browser asks for nothing.",
+        f"This mock is for {site.url}, and this is http://localhost:{site.running.port}.",
+        "This mock has expired. Make another one on the control page.",
+    ]
+
+
+def test_nothing_of_the_cookie_stays_behind_after_the_log_out(page: Page, one_site: Site) -> None:
+    log_in(page, one_site)
+    view(page, "This browser")
+    ask_for(page, "503")
+    page.locator("#bookmark-code .block").wait_for()
+    page.get_by_role("button", name="Log out").click()
+    assert "key%3D" not in page.content()
+    assert "key%253D" not in page.content()
+
+
+def test_a_cookie_that_cannot_be_made_says_what_is_wrong_with_it(page: Page, one_site: Site) -> None:
+    log_in(page, one_site)
+    view(page, "This browser")
+    for fields, named, told in [
+        (("999", "", ""), "Ask for", "expected a status from 200 to 599"),
+        ((HOSTILE, "", ""), "Ask for", "expected a status from 200 to 599"),
+        (("503", "api", ""), "Paths", "a path starts with `/`"),
+        (("503", "", "10000h"), "For", "168h (7 days) at most"),
+    ]:
+        status, paths, lasts = fields
+        ask_for(page, status, paths=paths, lasts=lasts)
+        expect(page.locator("#cookie-problem")).to_contain_text(told)
+        wrong = page.locator("#cookie").get_by_label(re.compile(f"^{named}"))
+        expect(wrong).to_be_focused()
+        assert wrong.get_attribute("aria-invalid") == "true"
+    assert page.context.cookies() == []
+    expect(page.locator("#bookmark")).to_be_hidden()
+
+
+def test_where_the_cookie_is_not_switched_on_the_page_says_how_to(page: Page, site: Site) -> None:
+    log_in(page, site)
+    with site.other_rules(RULES.replace('cookie = "mock"', "")):
+        view(page, "This browser")
+        expect(page.locator("#cookie-off")).to_contain_text("Here it is not: no cookie is a trigger here")
+        expect(page.get_by_role("group", name="table of the rules file")).to_have_text(
+            '[trigger]\ncookie = "mock"'
+        )
+        expect(page.get_by_role("button", name="Set the cookie")).to_have_count(0)
+        assert judged_by_axe(page)[0] == []
+    view(page, "Rules")
+    view(page, "This browser")
+    expect(page.get_by_role("button", name="Set the cookie")).to_be_visible()
+    expect(page.locator("#cookie-off")).to_be_hidden()
+
+
+def test_over_https_the_cookie_goes_nowhere_else(chromium: Browser, one_site: Site) -> None:
+    # The browser is told that the server is another one, as it would be behind a proxy that ends TLS.
+    context = chromium.new_context()
+    page = context.new_page()
+    origin = "https://staging.test"
+
+    def forward(route: Route) -> None:
+        request = route.request
+        sent = {**request.all_headers(), "host": "staging.test"}
+        answer = httpx.request(
+            request.method,
+            request.url.replace(origin, one_site.url),
+            headers=[(name.encode(), value.encode()) for name, value in sent.items()],
+            content=request.post_data_buffer,
+        )
+        headers = {name: value for name, value in answer.headers.items() if name != "content-encoding"}
+        route.fulfill(status=answer.status_code, headers=headers, body=answer.content)
+
+    page.route(f"{origin}/**", forward)
+    page.route(f"{origin}/**/api/events", lambda route: route.fulfill(status=501))  # no stream goes this way
+    try:
+        page.goto(f"{origin}{PREFIX}/")
+        page.get_by_label("Your name").fill("Anna")
+        page.get_by_label("Key", exact=True).fill(one_site.key)
+        page.keyboard.press("Enter")
+        view(page, "This browser")
+        ask_for(page, "503")
+        expect(page.locator("#cookie-now")).to_have_text("This browser asks for 503.")
+        script = unquote((page.locator("#bookmark").get_attribute("href") or "").removeprefix("javascript:"))
+        assert [cookie["secure"] for cookie in context.cookies()] == [True]
+        page.on("dialog", lambda dialog: dialog.accept())
+        page.evaluate(script)
+        assert context.cookies() == []
+        page.evaluate(script)
+        assert [cookie["secure"] for cookie in context.cookies()] == [True]
+    finally:
+        context.close()
+
+
 def test_the_present_rules_are_exported(page: Page, site: Site) -> None:
     log_in(page, site)
     with page.expect_download() as download:
@@ -511,6 +736,13 @@ def test_axe_finds_nothing(page: Page, one_site: Site, scheme: str, width: str) 
             page.locator("#new-status-problem:not(:empty)").wait_for()
         if place.startswith("statuses"):
             page.locator("#catalogue .tabs" if "/" in place else "#catalogue .statuses").wait_for()
+        if place == "browser":
+            page.get_by_label("Ask for").fill("9")
+            page.keyboard.press("Enter")
+            page.locator("#cookie-problem:not(:empty)").wait_for()
+            page.get_by_label("Ask for").fill("503")
+            page.keyboard.press("Enter")
+            page.locator("#bookmark-code .block").wait_for()
         if place == "rules":
             page.get_by_role("button", name="Details of payments-down").click()
             page.locator(".more .block").wait_for()

@@ -28,6 +28,7 @@ from mockware.messages import Request
 from mockware.replies import build_reply
 from mockware.review import review
 from mockware.rules_files import schema
+from mockware.tokens import Scope, TokenKey
 
 APP = "https://app.test"
 
@@ -406,6 +407,36 @@ def test_explain_tells_why_a_query_or_a_cookie_is_not_heeded(
         assert reason in found.notes
 
 
+def test_explain_tells_what_the_token_of_a_cookie_allows(tmp_path: Path) -> None:
+    key = "a key of this test"
+
+    def notes(path: str, signer: str, text: str = RULES, **allowed: Any) -> tuple[str, Any]:
+        token = TokenKey(signer).sign(Scope(**{"expires_at": time.time() + 60, **allowed}))
+        cookie = f"Cookie: fake=503%3Bkey%3D{token}"
+        found = explained(tmp_path, path, cookie, text=text, key=key)
+        return found.answers[0].who, found.notes
+
+    who, (note,) = notes("/b", key, statuses=(503,))
+    assert who == "the trigger"
+    assert note.startswith("cookie fake has a token that allows the statuses 503")
+    limited = RULES.replace("trigger = {", "trigger = { paths = ['/x'],")
+    for sent, reason in [
+        (("/b", "another key of this"), "its token is not signed with MOCKWARE_KEY"),
+        (("/b", key, limited), "`paths` of `[trigger]` leaves this path out"),
+    ]:
+        who, (note,) = notes(*sent)
+        assert (who, note) == ("the app", f"cookie fake: not heeded, because {reason}")
+    scopes: list[tuple[dict[str, Any], str]] = [
+        ({"paths": ("/c",)}, "the token is for the paths '/c', and this is '/b'"),
+        ({"service": "billing"}, "the token is for the service 'billing'"),
+        ({"expires_at": 1.0}, "the token has expired at 1970"),
+    ]
+    for allowed, reason in scopes:
+        who, (note,) = notes("/b", key, **allowed)
+        assert who == "the app"
+        assert note.startswith(f"cookie fake: not heeded, because {reason}")
+
+
 def test_check_warns_of_a_rule_that_speaks_for_itself_and_of_triggers_that_need_a_key(tmp_path: Path) -> None:
     own = '[[rules]]\nmatch = "/a"\nheaders = { Access-Control-Allow-Origin = "*" }\n'
     now = datetime.now(UTC)
@@ -418,7 +449,10 @@ def test_check_warns_of_a_rule_that_speaks_for_itself_and_of_triggers_that_need_
     found = list(review(loaded(tmp_path, RULES, key="sesame"), now))
     assert [(problem.key, problem.message) for problem in found] == [
         ("trigger.query", "MOCKWARE_KEY is set, and X-Mock-Key has to be sent as well"),
-        ("trigger.cookie", "MOCKWARE_KEY is set, and X-Mock-Key has to be sent as well"),
+        (
+            "trigger.cookie",
+            f"{found[0].message}, unless the cookie has a token, as the control page makes it",
+        ),
     ]
 
 

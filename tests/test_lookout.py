@@ -88,6 +88,18 @@ def test_a_file_that_is_touched_or_replaced_by_the_same_has_not_changed(path: Pa
     assert files.changed() == [path]
 
 
+def test_a_file_that_was_touched_is_in_doubt_once_more(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = opened(path)
+    for _ in range(DOUBTFUL_LOOKS):
+        files.changed()
+    os.utime(path, (1, 1))
+    assert files.changed() == []
+    state = lookout._state_of(path)
+    monkeypatch.setattr(lookout, "_state_of", lambda path: state)
+    path.write_text("new")  # within the same tick
+    assert files.changed() == [path]
+
+
 def test_a_file_that_an_editor_puts_in_the_place_has_changed(path: Path) -> None:
     files = opened(path)
     other = path.with_suffix(".swp")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mockware import Rule
-from mockware.changes import Change
+from mockware.changes import MAX_FOR_S, Change
 from mockware.configuration import Configuration, Entry
 from mockware.exceptions import StoreError
 from mockware.memory_store import MemoryStore
@@ -106,7 +106,7 @@ def test_uses_of_one_are_heard_of_by_the_other_and_end_it_for_both(world: World)
 
 
 def test_while_the_store_is_away_what_is_known_holds_and_nothing_can_be_changed(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     world.one.set([world.change("a")])
     store = world.one.store
@@ -118,6 +118,7 @@ def test_while_the_store_is_away_what_is_known_holds_and_nothing_can_be_changed(
         for verb in ("read", "write", "list"):
             broken.setattr(store, verb, fail)
         assert not world.one.look()
+        assert not world.one.look()
         assert (set(world.one.changes), world.one.away) == ({"a"}, True)
         with pytest.raises(StoreError):
             world.one.set([world.change("b")])
@@ -126,6 +127,24 @@ def test_while_the_store_is_away_what_is_known_holds_and_nothing_can_be_changed(
         assert world.one.look(), "its time is over whatever the store says"
     world.one.look()
     assert not world.one.away
+    said = [line for line in caplog.messages if line.startswith("changes of rules at run time")]
+    assert [line.split(": ")[0].rpartition(" time ")[2] for line in said] == [
+        "stay as they are",
+        "are read from the store again",
+    ], "once each"
+
+
+@pytest.mark.parametrize("ahead", [2 * 3600.0, 1e300, float("inf")])
+def test_a_change_by_a_clock_that_is_far_ahead_is_none_since_it_would_not_end(
+    world: World, ahead: float
+) -> None:
+    at, until = START + ahead, START + ahead + MAX_FOR_S
+    world.one.set([world.change("b", on=True, at=START + 60, until=START + 60 + MAX_FOR_S)])
+    key, value = world.one._key("a"), world.change("a", at=at, until=until).to_bytes()
+    assert world.one.store is not None
+    world.one.store.write([Record(key, value, MAX_FOR_S, shelf=world.one._shelf)])
+    assert world.other.look()
+    assert set(world.other.changes) == {"b"}
 
 
 @pytest.mark.parametrize(

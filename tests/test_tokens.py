@@ -126,6 +126,9 @@ def test_a_scope_that_no_header_would_carry_is_not_signed() -> None:
     with pytest.raises(ValueError, match=f"more than {MAX_TOKEN_CHARS}"):
         OURS.sign(Scope(names=names, expires_at=NOON))
     assert len(OURS.sign(Scope(names=names[:90], expires_at=NOON))) <= MAX_TOKEN_CHARS
+    # Nor is it read, were it signed: nobody makes us compute on texts of any length.
+    assert OURS.read(OURS._tokens.dumps(Scope(names=names, expires_at=NOON))) is None
+    assert OURS.read(OURS._tokens.dumps(Scope(names=names[:90], expires_at=NOON))) is not None
 
 
 # What is remembered

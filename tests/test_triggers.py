@@ -612,6 +612,80 @@ def test_baggage_stands_between_the_query_and_the_cookie_with_its_own_token() ->
     assert asking("cookie", "202", token, also="mock=503") == ONE_503
 
 
+LISTED = "https://app.test"
+
+
+@pytest.mark.parametrize(
+    ("site", "origin", "heeded"),
+    [
+        (None, None, True),
+        ("none", None, True),
+        ("same-origin", LISTED, True),
+        ("same-site", "https://other.test", True),
+        ("cross-site", None, False),
+        ("cross-site", "https://evil.test", False),
+        ("cross-site", "null", False),
+        ("cross-site", LISTED, True),
+    ],
+)
+def test_a_query_is_heeded_from_other_sites_only_if_they_are_listed(
+    site: str | None, origin: str | None, heeded: bool
+) -> None:
+    sent = {"sec-fetch-site": site, "origin": origin}
+    headers = {name: value for name, value in sent.items() if value is not None}
+    triggers = Triggers(query="mock", trusted_origins={LISTED})
+    found = triggers.read(Request("GET", "/a", "mock=503", headers=headers))
+    assert found == (ONE_503 if heeded else None)
+
+
+def in_cookie(value: str, path: str = "/a", shown: Any = None, **limits: Any) -> Any:
+    """What the cookie gets, whose `value` is encoded here as scripts do it."""
+    return asking("cookie", quote(value, safe=""), shown or {}, path=path, **limits)
+
+
+def test_a_cookie_may_have_a_token_of_its_own_which_needs_nothing_beside_it() -> None:
+    token = signed(statuses=(503,), paths=("/a",), service="orders")
+    assert in_cookie(f"503;key={token}") == ONE_503
+    assert in_cookie(f"503;key={token}", shown={KEY: "wrong"}) == ONE_503
+    assert in_cookie(f"503;key={token}", shown={KEY: signed(statuses=(202,))}) == ONE_503
+    assert in_cookie(f"503 ; key = {token} ; more") == ONE_503
+    assert in_cookie(f"503;key={token}", key="") == ONE_503, "no key is set: anybody may"
+    assert in_cookie(f"503;key={token}", paths=("/b",)) is None, "the rules file leaves the path out"
+
+
+def test_the_token_of_a_cookie_allows_nothing_else() -> None:
+    token = signed(statuses=(503,))
+    detail = forbidden(in_cookie(f"202;key={token}"))
+    assert detail.startswith("cookie mock: 202: the token allows these statuses only")
+    assert token[:40] not in detail
+    detail = detail_of(in_cookie(f"5o3;key={token}"))
+    assert detail.startswith("cookie mock: '5o3'")
+    assert token[:40] not in detail
+    triggers = Triggers(key=SECRET, cookie="mock")
+    sent = {"cookie": f"mock=503%3Bkey%3D{signed()}", DELAY: "2s"}
+    assert triggers.read(Request("GET", "/a", headers=sent), lambda: NOON) == ONE_503, "and no delay"
+    sent = {"cookie": f"mock=503%3Bkey%3D{signed()}", NAME: "r"}
+    assert triggers.read(Request("GET", "/a", headers=sent), lambda: NOON) == ONE_503, "and no rule"
+
+
+@pytest.mark.parametrize(
+    "allowed", [{"expires_at": NOON}, {"paths": ("/b", "/a/*")}, {"service": "billing"}], ids=str
+)
+def test_where_and_when_its_token_does_not_hold_a_cookie_is_as_if_absent(allowed: Any) -> None:
+    assert in_cookie(f"503;key={signed(**allowed)}") is None
+    assert in_cookie(f"503;key={signed(**allowed)}", shown={DELAY: "1s", KEY: SECRET}) == Trigger(delay_s=1.0)
+
+
+def test_no_cookie_has_the_key_itself_or_a_token_of_another_key() -> None:
+    told: list[str] = []
+    triggers = Triggers(key=SECRET, cookie="mock")
+    triggers.tell_wrong_key = told.append
+    for token in (SECRET, TokenKey("another key of theirs").sign(Scope()), signed()[:-1], "", "x" * 5000):
+        sent = {"cookie": f"mock=503%3Bkey%3D{quote(token, safe='')}"}
+        assert triggers.read(Request("GET", "/a", headers=sent), lambda: NOON) is None
+    assert told == ["cookie mock"] * 5
+
+
 def test_a_token_that_does_not_suffice_is_no_matter_where_nothing_is_asked_for() -> None:
     for token in (signed(expires_at=NOON), signed(paths=("/b",))):
         assert keyed({KEY: token}) is None

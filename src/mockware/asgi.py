@@ -390,21 +390,19 @@ async def reply(
     response: Response,
     *,
     expects: bool = False,
-    drains: bool = True,
     measurement: Measurement | None = None,
 ) -> None:
     """Sends a mock, when its delay is over. Nothing is sent to a client that has gone.
 
     A response of no rule is sent likewise, and not logged as a mock.
 
-    `expects`: the client holds the body back until it is told to go on, and nothing was read yet. `drains`:
-    there may be a body.
+    `expects`: the client holds the body back until it is told to go on, and nothing was read yet.
     """
     give = _send if measurement is None else partial(_send_measured, measurement)
     if scope["type"] == "websocket":
         if (await receive())["type"] != "websocket.connect":
             return
-    elif drains and not expects:
+    elif not expects:
         drained = drain(receive)
         if drained is not True and not (drained and await drained):
             return
@@ -489,7 +487,7 @@ async def reply_at_once(
 
 
 def at_once(telemetry: Telemetry | None) -> ReplyAtOnce:
-    """`reply_at_once`, or where somebody is to be told of it, the same with that."""
+    """`reply_at_once`, or where OpenTelemetry is to be told of it, the same with that."""
     return reply_at_once if telemetry is None else partial(_reply_measured, telemetry)
 
 
@@ -502,7 +500,16 @@ async def _reply_measured(
     response: Response,
     has_body: bool,
 ) -> None:
-    await reply(scope, receive, send, path, response, drains=has_body, measurement=telemetry.begin())
+    measurement = telemetry.begin()
+    if has_body:
+        drained = drain(receive)
+        if drained is not True and not (drained and await drained):
+            return
+    measurement.given(response)
+    try:
+        await reply_at_once(scope, receive, send, path, response, False)
+    finally:
+        measurement.over()
 
 
 async def _waited(delay_s: float, listener: Listener) -> bool:

@@ -76,6 +76,21 @@ class Terms(NamedTuple):
     uses: int | None = None
 
 
+def read_words(given: Mapping[str, Any], keys: Sequence[str]) -> dict[str, str]:
+    """The words that have to be said. Raises ConfigError with every problem."""
+    problems = []
+    for key in keys:
+        word = given.get(key)
+        if not isinstance(word, str) or not word.strip() or len(word) > MAX_WORDS_CHARS:
+            value = quoted(word) if key in given else ""
+            absent = "required, but absent" if key not in given else ""
+            message = absent or f"expected some words, at most {MAX_WORDS_CHARS} characters"
+            problems.append(Problem("request", message, key=key, value=value))
+    if problems:
+        raise ConfigError(problems)
+    return {key: given[key].strip() for key in keys}
+
+
 def read_terms(given: Mapping[str, Any], allowed: Sequence[str]) -> Terms:
     """What a request says of a change beside what it changes. Raises ConfigError with every problem."""
     problems: list[Problem] = []
@@ -85,13 +100,10 @@ def read_terms(given: Mapping[str, Any], allowed: Sequence[str]) -> Terms:
         problems.append(Problem("request", message, key=key, value=value))
 
     words: dict[str, str] = {}
-    for key in ("by", "why"):
-        word = given.get(key)
-        if not isinstance(word, str) or not word.strip() or len(word) > MAX_WORDS_CHARS:
-            absent = "required, but absent" if key not in given else ""
-            refuse(key, absent or f"expected some words, at most {MAX_WORDS_CHARS} characters")
-        else:
-            words[key] = word.strip()
+    try:
+        words = read_words(given, ("by", "why"))
+    except ConfigError as error:
+        problems += error.problems
     for_s = DEFAULT_FOR_S
     if given.get("for") is not None:
         try:

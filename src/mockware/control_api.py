@@ -9,14 +9,13 @@ from a thread. What the API takes and gives is described in `control_document.py
 from __future__ import annotations
 
 import json
-import re
-import shlex
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import version
 
 from .control_changes import Switchboard
+from .control_cookies import made_cookie, told_cookie
 from .control_document import document
 from .control_explain import explained
 from .control_guard import Guard, RefusedError
@@ -30,18 +29,11 @@ from .control_messages import (
     value_of,
 )
 from .control_page import control_page, page_fields
+from .control_statuses import Statuses
 from .control_views import Desk, Views
 from .exceptions import ConfigError, Problem, StoreError, quoted
 from .messages import Request, Response
-from .origins import origin_of
-from .reference import reference_for
-from .reference_document import status_document, statuses_document
 from .rule_documents import as_toml, rules_file
-from .snippets import status_values
-
-_UNKNOWN_ORIGIN = "http://127.0.0.1:8000"
-# What a mock may answer.
-_CODE = re.compile("[2-5][0-9]{2}")
 
 
 class ControlAPI:
@@ -50,14 +42,11 @@ class ControlAPI:
     def __init__(self, desk: Desk, *, ticks: Callable[[], float] = time.monotonic) -> None:
         self._desk = desk
         self._prefix = desk.environment.control
-        self._guard = Guard(
-            desk.environment.key,
-            clock=ticks,
-            trusts_forwarded=desk.applied.configuration.trusts_forwarded,
-        )
+        self._guard = Guard(desk.environment.key, clock=ticks)
         self._streams = Streams(desk)
         views = Views(desk)
         switchboard = Switchboard(desk, views)
+        statuses = Statuses(desk)
         self._named: dict[str, dict[str, Callable[..., Response]]] = {
             "/api/rules/": {
                 "GET": views.one,
@@ -66,17 +55,18 @@ class ControlAPI:
                 "DELETE": switchboard.delete,
             },
             "/api/tags/": {"PATCH": switchboard.switch_tag},
-            "/api/statuses/": {"GET": self._status},
+            "/api/statuses/": {"GET": statuses.one},
         }
         self._places: dict[str, dict[str, Callable[[Request], Response | Events]]] = {
             "/api/rules": {"GET": views.all, "POST": switchboard.post},
             "/api/reset": {"POST": switchboard.reset},
             "/api/validate": {"POST": switchboard.validate},
             "/api/explain": {"POST": partial(explained, desk)},
+            "/api/cookie": {"GET": partial(told_cookie, desk), "POST": partial(made_cookie, desk)},
             "/api/journal": {"GET": partial(read_journal, desk.journal)},
             "/api/events": {"GET": self._streams.begin},
             "/api/export": {"GET": self._export},
-            "/api/statuses": {"GET": self._statuses},
+            "/api/statuses": {"GET": statuses.all},
             "/api/openapi.json": {"GET": self._document},
         }
 
@@ -97,8 +87,11 @@ class ControlAPI:
         place = request.path[len(self._prefix) :]
         if not place.startswith("/api/"):
             return self._page(request, place)
+        # The rules file may say another thing by now.
+        self._guard.trusts_forwarded = self._desk.applied.configuration.trusts_forwarded
         try:
-            self._guard.check(request)
+            trusts_forwarded = self._desk.applied.configuration.trusts_forwarded
+            self._guard.check(request, trusts_forwarded=trusts_forwarded)
             methods, handler = self._handler(request, place)
             if handler is None:
                 allow = ", ".join(sorted({*methods, *(("HEAD",) if "GET" in methods else ())}))
@@ -146,19 +139,6 @@ class ControlAPI:
 
     def _document(self, request: Request) -> Response:
         return json_answer(document(request.mount + self._prefix, version("mockware")))
-
-    def _statuses(self, request: Request) -> Response:
-        return json_answer(statuses_document(f"{request.mount}{self._prefix}/api/statuses"))
-
-    def _status(self, request: Request, name: str) -> Response:
-        if not _CODE.fullmatch(name):
-            raise BadRequestError(f"{quoted(name)} is no status of a mock: 200 to 599 are", 404)
-        origin = origin_of(request, trusts_forwarded=self._guard.trusts_forwarded) or _UNKNOWN_ORIGIN
-        reference = reference_for(int(name), url=shlex.quote(f"{origin}{request.mount}/"))
-        # With a key, a trigger has to show it; a shell that knows it puts it in.
-        curl = reference.curl.replace("curl -i ", 'curl -i -H "X-Mock-Key: $MOCKWARE_KEY" ')
-        root = f"{request.mount}{self._prefix}/api/statuses"
-        return json_answer(status_document(reference, status_values(int(name)), root, curl=curl))
 
     def _export(self, request: Request) -> Response:
         configuration = self._desk.applied.configuration

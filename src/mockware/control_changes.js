@@ -88,7 +88,7 @@ at("change-form").addEventListener("submit", async (event) => {
 });
 at("cancel").addEventListener("click", () => dialog.close());
 
-const WORDS = { by: "Your name", why: "Why", for: "For", uses: "Uses" };
+const WORDS = { by: "Your name", why: "Why", for: "For", uses: "Uses", status: "Ask for", paths: "Paths" };
 const refusal = (error) =>
   error.problems.length
     ? error.problems.map(({ key, message }) => `${WORDS[key] ?? key}: ${message}.`).join(" ")

@@ -10,6 +10,9 @@ from typing import Any
 
 from .changes import DEFAULT_FOR_S, MAX_FOR_S, MAX_USES, MAX_WORDS_CHARS
 from .journal import MAX_ENTRIES
+from .tokens import MAX_LIFETIME_S
+from .trigger_cookies import DEFAULT_FOR_S as DEFAULT_COOKIE_FOR_S
+from .trigger_cookies import MAX_PATHS
 
 _TEXT: dict[str, Any] = {"type": "string"}
 _WHOLE: dict[str, Any] = {"type": "integer", "minimum": 0}
@@ -133,6 +136,34 @@ _SCHEMAS: dict[str, Any] = {
     "Switch": _table({"on": _YES_OR_NO, **_CHANGE_KEYS}, "on", "by", "why", closed=True),
     "NewRule": _table({"rule": _RULE_DOCUMENT, **_CHANGE_KEYS}, "rule", "by", "why", closed=True),
     "Reason": _table({key: _CHANGE_KEYS[key] for key in ("by", "why")}, "by", "why", closed=True),
+    "CookieWish": _table(
+        {
+            "status": {**_TEXT, "description": "As X-Mock-Status has it.", "examples": ["503"]},
+            "paths": {
+                "anyOf": [{"type": "array", "items": _TEXT, "maxItems": MAX_PATHS}, {"type": "null"}],
+                "description": "The only paths where it is heeded; `*` stands for any characters.",
+            },
+            "for": {
+                "type": ["string", "null"],
+                "description": f"A duration, such as `15m`; {DEFAULT_COOKIE_FOR_S / 3600:g}h if absent, "
+                f"at most {MAX_LIFETIME_S / 3600:g}h.",
+            },
+            "by": _CHANGE_KEYS["by"],
+        },
+        *("status", "by"),
+        closed=True,
+    ),
+    "Cookie": _whole_table(
+        name=_TEXT,
+        value={**_TEXT, "description": "Encoded, with a token in it."},
+        asks=_TEXT,
+        allows=_TEXT,
+        expires=_MOMENT,
+        max_age_s=_WHOLE,
+    ),
+    "CookieName": _whole_table(
+        name=_or_null(_TEXT), unavailable={**_TEXT, "description": "Why there is no such cookie."}
+    ),
     "Draft": _table(
         {"rule": {"type": "object", "description": "A rule as in a rules file, right or wrong."}},
         "rule",
@@ -226,7 +257,8 @@ _SCHEMAS |= {
     "Reference": _whole_table(
         **_STATUS_KEYS,
         response=_whole_table(status={"type": "integer"}, headers=_list(_list(_TEXT)), body=_TEXT, raw=_TEXT),
-        curl=_TEXT,
+        curl={**_TEXT, "description": "Gets it here; empty where nothing does."},
+        unavailable={**_TEXT, "description": "Why nothing gets it here."},
         trigger=_TEXT,
         snippets=_list(
             _whole_table(
@@ -374,6 +406,15 @@ def document(prefix: str, version: str) -> dict[str, Any]:
                     "Explanation",
                     *("400", "415", "422"),
                     takes="Question",
+                ),
+            },
+            "/cookie": {
+                "get": _operation("The cookie that asks for mocks, if there is one.", "CookieName"),
+                "post": _operation(
+                    "A cookie for one browser, with a token that allows what it asks for.",
+                    "Cookie",
+                    *("400", "415", "422"),
+                    takes="CookieWish",
                 ),
             },
             "/journal": {

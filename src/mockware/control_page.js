@@ -148,6 +148,7 @@ const leave = (why = "") => {
   store(null);
   journal.clear();
   rows.clear();
+  forgetBookmark();
   // Nothing stays behind in the page.
   for (const id of ["list", "entries", "explanation", "catalogue", "broken", "scope", "tags", "tagged"]) {
     at(id).replaceChildren();
@@ -187,7 +188,7 @@ at("leave").addEventListener("click", () => leave());
 
 // ---- the views
 
-const VIEWS = ["rules", "journal", "explain", "add", "statuses"];
+const VIEWS = ["rules", "journal", "explain", "add", "statuses", "browser"];
 
 const turn = (first = false) => {
   if (at("inside").hidden) return;
@@ -199,7 +200,8 @@ const turn = (first = false) => {
     else link.removeAttribute("aria-current");
   }
   if (view === "statuses") showStatuses(rest);
-  if (view === "add") fillCodes().catch(failed);
+  if (view === "add" || view === "browser") fillCodes().catch(failed);
+  if (view === "browser") showBrowser();
   const title = at(`${view}-title`);
   document.title = `${title.textContent} - mockware`;
   // As after a page that was loaded: what is new is read from its heading on.

@@ -19,6 +19,7 @@ _MORE = (
     "control_rules.js",
     "control_changes.js",
     "control_questions.js",
+    "control_cookie.js",
     "control_statuses.js",
 )
 

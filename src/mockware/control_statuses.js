@@ -51,7 +51,7 @@ const oneStatus = async (code) => {
     made("h3", {}, "Response"),
     block(found.response.raw, "response", "http"),
     made("h3", {}, "Ask for it"),
-    block(found.curl, "curl line", "sh"),
+    found.curl ? block(found.curl, "curl line", "sh") : made("p", {}, `Not here: ${found.unavailable}.`),
     made("h3", {}, "Code that gives it"),
     tabs,
   ];

@@ -29,8 +29,8 @@ from .messages import TOKEN, Request, Response
 from .paths import PathTemplate
 from .review import rule_labels
 from .task_endpoints import TaskEndpoint
-from .tokens import ANYTHING
-from .triggers import Trigger, TriggerFields
+from .tokens import ANYTHING, OutOfScopeError
+from .triggers import Member, Trigger, TriggerFields, Triggers
 
 # A screenful. The rules beyond it are counted.
 MAX_MISSES = 20
@@ -288,8 +288,12 @@ class _Explainer:
         sent = [name for name in fields[:3] if request.header(name.lower()) is not None]
         if triggers is not None and triggers.query in request.query:
             sent.append(f"query parameter {triggers.query}")
-        if triggers is not None and triggers.cookie in request.cookies:
-            sent.append(f"cookie {triggers.cookie}")
+        cookie = None if triggers is None else triggers.member_of_cookie(request)
+        if triggers is not None and cookie is not None:
+            if cookie.token is not None and triggers.needs_key:
+                yield self._of_cookie(triggers, cookie)
+            else:
+                sent.append(f"cookie {triggers.cookie}")
         default = TriggerFields()
         for field, name in zip(fields, default, strict=True):
             if field != name and request.header(name.lower()) is not None:
@@ -328,6 +332,20 @@ class _Explainer:
                 yield f"baggage has a token that allows {scope}"
         elif "baggage" not in triggers.watched:
             yield "baggage: not heeded, because MOCKWARE_SERVICE is not set"
+
+    def _of_cookie(self, triggers: Triggers, cookie: Member) -> str:
+        """What a cookie that has a token of its own may ask for, or why it may not."""
+        request, place = self._request, f"cookie {triggers.cookie}"
+        scope = triggers.scope_of_cookie(cookie)
+        if scope is None:
+            return f"{place}: not heeded, because its token is not signed with MOCKWARE_KEY"
+        if not triggers.covers(request.path):
+            return f"{place}: not heeded, because `paths` of `[trigger]` leaves this path out"
+        try:
+            scope.check(request.path, triggers.service, self._clock)
+        except OutOfScopeError as error:
+            return f"{place}: not heeded, because {error}"
+        return f"{place} has a token that allows {scope}"
 
     def _unreadable(self) -> Iterator[str]:
         """Why a page of another origin may not be answered as it wishes."""

@@ -113,7 +113,15 @@ class Installation:
     def __str__(self) -> str:
         keyed = bool(self.environment.key)
         line = describe(self._configuration, keyed=keyed, store=self._named_store)
-        return f"{line}; control at {self.environment.control}/" if self.environment.control else line
+        if not self.environment.control:
+            return line
+        from .tokens import MIN_KEY_CHARS
+
+        line = f"{line}; control at {self.environment.control}/"
+        if len(self.environment.key) >= MIN_KEY_CHARS:
+            return line
+        # The trigger fields tell a right key from a wrong one, however often they are asked.
+        return f"{line}; MOCKWARE_KEY has fewer than {MIN_KEY_CHARS} characters, and can be guessed"
 
     @property
     def store_name(self) -> str:
@@ -151,7 +159,7 @@ class Installation:
                 self._look(lambda _: None)
             finally:
                 self._publish()
-        watch(self)
+                watch(self)
 
     def look(self, pause: Callable[[float], object]) -> None:
         """Reads the rules again if a file has changed. `pause` waits so many seconds."""

@@ -30,6 +30,19 @@ def origin_of(request: Request, *, trusts_forwarded: bool) -> str:
     return f"{scheme}://{host}"
 
 
+def nearest_client(request: Request) -> str:
+    """The address that the nearest proxy was asked from, as far as it says so.
+
+    That is the last one of X-Forwarded-For, which every common proxy adds to: what stands before it may be
+    the client's own word.
+    """
+    address = (request.header("x-forwarded-for") or "").rpartition(",")[2].strip(" \t")
+    # Some add the port, which is another one for each connection.
+    if address.startswith("["):
+        return address[1:].partition("]")[0]
+    return address.partition(":")[0] if address.count(":") == 1 else address
+
+
 def prefix_of(request: Request, *, trusts_forwarded: bool) -> str:
     """What stands before the app's own paths, as it is written in a URL."""
     prefix = request.mount.rstrip("/")

@@ -7,6 +7,7 @@ Law: nothing is written down here that is known elsewhere. The response is the o
 from __future__ import annotations
 
 import re
+import shlex
 from typing import NamedTuple
 
 from .exceptions import did_you_mean, quoted
@@ -32,11 +33,16 @@ class Reference(NamedTuple):
     curl: str
 
 
-def reference_for(code: int, *, url: str = "http://127.0.0.1:8000/") -> Reference:
-    """The reference of `code`. Raises ValueError unless it is from 200 to 599."""
-    field = TriggerFields().status
-    response = build_reply(code, rule=RULE_NAME, vary=field)
-    return Reference(status_for(code), response, f"curl -i -H '{field}: {code}' {url}")
+def reference_for(
+    code: int, *, url: str = "http://127.0.0.1:8000/", field: str = TriggerFields().status, vary: str = ""
+) -> Reference:
+    """The reference of `code`. Raises ValueError unless it is from 200 to 599.
+
+    `field` asks for it; `vary` are the fields that the response depends on, where there are others.
+    """
+    response = build_reply(code, rule=RULE_NAME, vary=vary or field)
+    # A field's name is a token, which may have quotes in it (RFC 9110 section 5.6.2).
+    return Reference(status_for(code), response, f"curl -i -H {shlex.quote(f'{field}: {code}')} {url}")
 
 
 def find_status(text: str) -> int:

@@ -18,9 +18,17 @@ def statuses_document(root: str) -> dict[str, Any]:
 
 
 def status_document(
-    reference: Reference, snippets: Sequence[Mapping[str, Any]], root: str, *, curl: str
+    reference: Reference,
+    snippets: Sequence[Mapping[str, Any]],
+    root: str,
+    *,
+    curl: str,
+    unavailable: str = "",
 ) -> dict[str, Any]:
-    """All that there is to say of one status: `snippets` give it, `curl` gets it where this is read."""
+    """All that there is to say of one status: `snippets` give it, `curl` gets it where this is read.
+
+    `unavailable` says why it cannot be had there, and is nothing where it can.
+    """
     response = reference.response
     return {
         **_named(reference.status, root),
@@ -31,6 +39,7 @@ def status_document(
             "raw": raw_text(response),
         },
         "curl": curl,
+        "unavailable": unavailable,
         "trigger": reference.curl,
         "snippets": snippets,
     }

@@ -108,9 +108,13 @@ def _keyed(configuration: Configuration) -> Iterator[Problem]:
     triggers = configuration.triggers
     if triggers is None or not triggers.needs_key:
         return
-    for place, name in (("trigger.query", triggers.query), ("trigger.cookie", triggers.cookie)):
+    beside = f"MOCKWARE_KEY is set, and {triggers.fields.key} has to be sent as well"
+    token = f"{beside}, unless the cookie has a token, as the control page makes it"
+    for place, name, message in (
+        ("trigger.query", triggers.query, beside),
+        ("trigger.cookie", triggers.cookie, token),
+    ):
         if name is not None:
-            message = f"MOCKWARE_KEY is set, and {triggers.fields.key} has to be sent as well"
             yield Problem(" and ".join(configuration.sources), message, key=place, value=quoted(name))
 
 

@@ -25,6 +25,8 @@ from .rules import Rule
 
 # Outlives every change.
 _MARK_TTL_S = MAX_FOR_S + 24 * 3600.0
+# So far may the clocks of two hosts be apart. What ends later than that was written by a clock that is wrong.
+_SKEW_S = 3600.0
 # How many records one question asks for: of the longest documents, no more than the longest record has.
 _PAGE = 16
 # As many as there can be changes, and some that were replaced.
@@ -114,13 +116,14 @@ class RuntimeRules:
         if mark == self._mark:
             return
         found: dict[str, Change] = {}
+        latest = self._clock() + MAX_FOR_S + _SKEW_S
         after = ""
         while len(found) < 2 * MAX_CHANGES:
             page = store.list(self._shelf, after, _PAGE)
             for key, value in page:
                 after = key
                 change = Change.from_bytes(value)
-                if change is not None and not self._is_over(change, used):
+                if change is not None and change.until <= latest and not self._is_over(change, used):
                     found[change.name] = change
             if len(page) < _PAGE:
                 break

@@ -16,7 +16,7 @@ from .durations import MAX_DELAY_S, parse_delay, parse_duration
 from .environment import check_service, read_environment
 from .exceptions import ConfigError, Problem, quoted
 from .terminal import Terminal
-from .tokens import DEFAULT_LIFETIME_S, MAX_LIFETIME_S, MIN_KEY_CHARS, Scope, TokenKey, check_glob
+from .tokens import DEFAULT_LIFETIME_S, MAX_LIFETIME_S, Scope, TokenKey, check_glob, key_problem
 from .triggers import Choice, parse_choices
 
 _HOURS = f"{DEFAULT_LIFETIME_S / 3600:g}h"
@@ -110,12 +110,7 @@ def _key() -> str:
     key = read_environment({**os.environ, "MOCKWARE_ALLOW_PRODUCTION": "yes"}, enabled=True).key
     if not key:
         reason = "not set; a token is signed with the key that the service has"
-    elif len(key) < MIN_KEY_CHARS:
-        reason = (
-            f"shorter than {MIN_KEY_CHARS} characters: whoever has a token could try keys until one has "
-            "signed it; take a random one, such as of `openssl rand -base64 24`"
-        )
-    else:
+    elif not (reason := key_problem(key)):
         return key
     raise ConfigError([Problem("MOCKWARE_KEY", reason)])
 

@@ -87,6 +87,14 @@ class Scope(NamedTuple):
             globs = quoted(", ".join(self.paths))
             raise OutOfScopeError(f"the token is for the paths {globs}, and this is {quoted(path)}")
 
+    def holds(self, path: str, service: str, clock: Callable[[], float]) -> bool:
+        """Whether something may be asked for here and now."""
+        try:
+            self.check(path, service, clock)
+        except OutOfScopeError:
+            return False
+        return True
+
     def check_statuses(self, statuses: Iterable[int]) -> None:
         """Raises OutOfScopeError where one of them may not be asked for."""
         if self.statuses is None:
@@ -190,6 +198,16 @@ def check_glob(glob: str) -> None:
         raise ValueError("a path ends before `?` and `#`; only `*` stands for other characters")
     if unquote(glob) != glob:
         raise ValueError(f"a path is written decoded: {unquote(glob)}")
+
+
+def key_problem(key: str) -> str:
+    """Why nothing should be signed with `key`; nothing where it can be."""
+    if len(key) >= MIN_KEY_CHARS:
+        return ""
+    return (
+        f"shorter than {MIN_KEY_CHARS} characters: whoever has a token could try keys until one has "
+        "signed it; take a random one, such as of `openssl rand -base64 24`"
+    )
 
 
 def _scope(

@@ -61,7 +61,7 @@ class Trigger(NamedTuple):
 
 
 class Member(NamedTuple):
-    """A member of `baggage` that is for this service, and the token that it shows."""
+    """What a member of `baggage` for this service, or the cookie, asks for, and the token that it shows."""
 
     value: str
     token: str | None
@@ -109,7 +109,7 @@ class Triggers:
         self.statuses = statuses
         self._paths = paths
         self._max_delay_s = max_delay_s
-        self._service = service
+        self.service = service
         self._key = _derived(key.encode("utf-8", "surrogateescape")) if key else None
         self._token_key = TokenKey(key) if key else None
         # Wrong keys are compared whoever sends how many, so that nobody is locked out by others: what bounds
@@ -180,14 +180,14 @@ class Triggers:
             name = request.header(self._name) if asked is None else None
         field, shown = self.fields.status, self.fields.key
         if asked is None and name is None:
-            asked, field, shown, scope = self._asked_elsewhere(request, scope)
+            asked, field, shown, scope = self._asked_elsewhere(request, scope, clock)
         choices: tuple[Choice, ...] = ()
         delay_s = None
         place, value = "", ""
         try:
             if scope is not None and (asked is not None or name is not None):
                 place = shown
-                scope.check(request.path, self._service, clock)
+                scope.check(request.path, self.service, clock)
                 if asked is not None:
                     place, value = field, asked
                     choices = parse_choices(asked)
@@ -198,7 +198,7 @@ class Triggers:
                     name = scope.named(name)
             if of_delay is not None and delay is not None:
                 place, value = self.fields.key, ""
-                of_delay.check(request.path, self._service, clock)
+                of_delay.check(request.path, self.service, clock)
                 place, value = self.fields.delay, delay
                 delay_s = parse_delay(delay.strip(" \t"), longest_s=self._max_delay_s)
                 of_delay.check_delay(delay_s)
@@ -212,12 +212,12 @@ class Triggers:
         return Trigger(choices, name, delay_s)
 
     def _asked_elsewhere(
-        self, request: Request, of_fields: Scope | None
+        self, request: Request, of_fields: Scope | None, clock: Callable[[], float]
     ) -> tuple[str | None, str, str, Scope | None]:
         """What is asked for, where, by what that shows a right to it, and what that allows.
 
-        First comes that which is the nearest to this one request. No link and no cookie has the key, so that
-        with one neither is enough: what they may ask for is what the key field allows.
+        First comes that which is the nearest to this one request. With a key, what a link or a cookie may ask
+        for is what the key field allows, unless the cookie has a token of its own.
         """
         key = self.fields.key
         # A preflight has the URL of the request that it asks leave for, and is not the one to be mocked.
@@ -229,12 +229,18 @@ class Triggers:
         if member is not None and (scope := self.scope_of_member(member)) is not None:
             field = f"baggage {self._member}"
             return member.value, field, field, scope
-        if of_fields is not None and self.cookie is not None:
-            asked = request.cookies.get(self.cookie)
-            if asked is not None:
-                # Scripts encode what they put into cookies, and a comma has to be.
-                return unquote(asked), f"cookie {self.cookie}", key, of_fields
-        return None, "", key, of_fields
+        cookie = self.member_of_cookie(request)
+        if cookie is None:
+            return None, "", key, of_fields
+        field = f"cookie {self.cookie}"
+        if cookie.token is None or self._key is None:
+            return cookie.value, field, key, of_fields
+        # A cookie goes by itself to every path and every port of its host, until the browser forgets it:
+        # where and when its token does not hold, nobody asks.
+        scope = self.scope_of_cookie(cookie)
+        if scope is None or not scope.holds(request.path, self.service, clock):
+            return None, "", key, of_fields
+        return cookie.value, field, field, scope
 
     def refusal(self, field: str, value: str, reason: str) -> Response:
         """400 problem details that quote a field's value and say what is allowed."""
@@ -276,6 +282,40 @@ class Triggers:
         if scope is None:
             self.tell_wrong_key(f"baggage {self._member}")
         return scope
+
+    def member_of_cookie(self, request: Request) -> Member | None:
+        """What the cookie asks for."""
+        # Most requests of browsers have cookies, and few have this one: it is not worth taking all apart.
+        if self.cookie is None or self.cookie not in (request.header("cookie") or ""):
+            return None
+        asked = request.cookies.get(self.cookie)
+        # Scripts encode what they put into cookies; a comma and a semicolon have to be.
+        return None if asked is None else _member_of(asked)
+
+    def scope_of_cookie(self, cookie: Member) -> Scope | None:
+        """What the token of the cookie allows; None: it has none, or none of ours.
+
+        The key itself is never heeded there: the app, its scripts and every port of its host see cookies.
+        """
+        if self._token_key is None or cookie.token is None:
+            return None
+        scope = self._token_key.read(cookie.token)
+        if scope is None:
+            self.tell_wrong_key(f"cookie {self.cookie}")
+        return scope
+
+    def why_not(self, status: int) -> str:
+        """Why no trigger may ask for this status; nothing where one may."""
+        try:
+            self._allow((Choice(status, 1.0),))
+        except ValueError as error:
+            return str(error)
+        return ""
+
+    @property
+    def a_path(self) -> str:
+        """A path on which triggers work."""
+        return next(iter(self._paths), "/")
 
     def _allow(self, choices: tuple[Choice, ...]) -> None:
         for status, _ in choices:
@@ -334,9 +374,13 @@ def _member(baggage: str, name: str) -> Member | None:
         if key.strip(" \t") == name:
             # Tracing libraries take the properties for a part of the value, and encode their `;` and `=` on
             # the way.
-            value, *properties = unquote(rest + semicolon + behind).split(";")
-            return Member(value.strip(" \t"), _property(properties, "key"))
+            return _member_of(rest + semicolon + behind)
     return None
+
+
+def _member_of(encoded: str) -> Member:
+    value, *properties = unquote(encoded).split(";")
+    return Member(value.strip(" \t"), _property(properties, "key"))
 
 
 def _property(properties: Sequence[str], name: str) -> str | None:

@@ -362,7 +362,11 @@ def _reply_measured(
     path: str,
     response: Response,
 ) -> Iterable[bytes]:
-    return _perform(environ, start_response, path, response, telemetry.begin())
+    measurement = telemetry.begin()
+    measurement.given(response)
+    body = _reply(environ, start_response, path, response)
+    measurement.over()
+    return body
 
 
 def _perform(

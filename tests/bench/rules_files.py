@@ -8,7 +8,8 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -29,7 +30,25 @@ def wrapped(app: Callable[..., Any], text: str) -> Callable[..., Any]:
     The file is gone when it is served, and so is not watched: a thread that looks at it each second would
     count among the instructions of whatever request goes on meanwhile.
     """
-    with TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):  # the line at the start
+    with (
+        TemporaryDirectory() as folder,
+        contextlib.redirect_stderr(io.StringIO()),  # the line at the start
+        _without_opentelemetry(),
+    ):
         path = Path(folder, "mocks.toml")
         path.write_text(text, "utf-8")
         return mockware.wrap(app, rules=path, environ={"MOCKWARE": "on", "MOCKWARE_WATCH": "off"})
+
+
+@contextlib.contextmanager
+def _without_opentelemetry() -> Iterator[None]:
+    """As where its API is not installed: what it takes is its own, and FastAPI brings it along."""
+    present: Any = sys.modules.get("opentelemetry")
+    absent: Any = None
+    sys.modules["opentelemetry"] = absent
+    try:
+        yield
+    finally:
+        del sys.modules["opentelemetry"]
+        if present is not None:
+            sys.modules["opentelemetry"] = present
