@@ -788,6 +788,10 @@ def test_events_go_on_after_the_last_that_was_seen_unless_another_process_counte
         assert isinstance(stream, Events)
         ids = [int(line[4:]) for line in stream.news().decode().splitlines() if line.startswith("id: ")]
         assert ids == found, seen
+        stream.close()
+    headers = {"authorization": f"Bearer {KEY}", "last-event-id": "3"}
+    stream = api.respond(Request("GET", "/_m/api/events", headers=headers), streams=True)
+    assert isinstance(stream, Events)
     control.status("/a")
     assert b"id: 4\n" in stream.news()
 

@@ -87,9 +87,8 @@ class ControlAPI:
         place = request.path[len(self._prefix) :]
         if not place.startswith("/api/"):
             return self._page(request, place)
-        # The rules file may say another thing by now.
-        self._guard.trusts_forwarded = self._desk.applied.configuration.trusts_forwarded
         try:
+            # What the rules file says by now.
             trusts_forwarded = self._desk.applied.configuration.trusts_forwarded
             self._guard.check(request, trusts_forwarded=trusts_forwarded)
             methods, handler = self._handler(request, place)
