@@ -33,14 +33,15 @@ HOUSE = """
  9  changes config rule_documents task_hooks task_lists
 10  control_document control_messages runtime_rules task_rules
 11  control_views review task_endpoints
-12  control_changes control_cookies control_journal engine
-13  explanation snippets watching
-14  control_explain control_statuses standalone
-15  control_api
-16  installation
-17  middleware
-18  asgi wsgi
-19  __init__ testing
+12  compiled_rules control_changes control_cookies control_journal
+13  engine
+14  explanation snippets watching
+15  control_explain control_statuses standalone
+16  control_api
+17  installation
+18  middleware
+19  asgi wsgi
+20  __init__ testing
 """
 # The commands stand above all of these, and may import each other.
 COMMANDS = """

@@ -29,8 +29,9 @@ from .waiting import Listener, finished, sleep, too_many_sleepers
 if TYPE_CHECKING:
     from .asgi_background import Background
     from .captured import Captured
+    from .compiled_rules import Candidate
     from .control_api import ControlAPI
-    from .engine import Candidate, Snapshot
+    from .engine import Snapshot
 
 
 # Without either of these, a request on HTTP/1.1 has no body (RFC 9112 section 6.3).

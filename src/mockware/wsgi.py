@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
     from .captured import Captured
-    from .engine import Candidate, Snapshot
+    from .compiled_rules import Candidate
+    from .engine import Snapshot
     from .wsgi_background import Background
 
 
