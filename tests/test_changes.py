@@ -30,7 +30,15 @@ def applied(*changes: Change) -> tuple[Entry, ...]:
 def test_terms_have_a_default_and_an_end() -> None:
     terms = read_terms({"by": " ada ", "why": "demo"}, ALLOWED)
     assert (terms.by, terms.for_s, terms.uses) == ("ada", DEFAULT_FOR_S, None)
-    assert read_terms({"by": "a", "why": "b", "for": "168h", "uses": 3}, ALLOWED).for_s == MAX_FOR_S
+    assert read_terms({"by": "a", "why": "b", "for": "168h"}, ALLOWED).for_s == MAX_FOR_S
+    assert read_terms({"by": "a", "why": "b", "for": "24h", "uses": 3}, ALLOWED).uses == 3
+
+
+def test_a_number_of_uses_lasts_no_longer_than_a_store_keeps_its_count() -> None:
+    with pytest.raises(ConfigError) as refused:
+        read_terms({"by": "a", "why": "b", "for": "25h", "uses": 3}, ALLOWED)
+    (problem,) = refused.value.problems
+    assert (problem.key, problem.message) == ("for", "with `uses` at most 24h, for so long is a count kept")
 
 
 def test_everything_that_is_wrong_with_terms_is_said_at_once() -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .configuration import Budget, Configuration, Entry
+from .counters import COUNTER_TTL_S
 from .durations import parse_duration
 from .exceptions import ConfigError, Problem, quoted
 from .rules import Rule
@@ -120,6 +121,9 @@ def read_terms(given: Mapping[str, Any], allowed: Sequence[str]) -> Terms:
         isinstance(uses, bool) or not isinstance(uses, int) or not 1 <= uses <= MAX_USES
     ):
         refuse("uses", f"expected a whole number from 1 to {MAX_USES}")
+    elif uses is not None and for_s > COUNTER_TTL_S:
+        # A store forgets a counter that long after it was asked for last, and would begin anew.
+        refuse("for", f"with `uses` at most {COUNTER_TTL_S / 3600:g}h, for so long is a count kept")
     for key in given:
         if key not in allowed:
             refuse(key, f"no such key; allowed: {', '.join(allowed)}")

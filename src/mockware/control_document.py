@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from .changes import DEFAULT_FOR_S, MAX_FOR_S, MAX_USES, MAX_WORDS_CHARS
+from .counters import COUNTER_TTL_S
 from .journal import MAX_ENTRIES
 from .tokens import MAX_LIFETIME_S
 from .trigger_cookies import DEFAULT_FOR_S as DEFAULT_COOKIE_FOR_S
@@ -53,7 +54,7 @@ _CHANGE_KEYS: dict[str, Any] = {
     "for": {
         "type": ["string", "null"],
         "description": f"A duration such as `30m`, after which the change reverts; {DEFAULT_FOR_S / 3600:g}h "
-        f"if absent, at most {MAX_FOR_S / 3600:g}h.",
+        f"if absent, at most {MAX_FOR_S / 3600:g}h, and with `uses` {COUNTER_TTL_S / 3600:g}h.",
         "examples": ["30m", "8h"],
     },
     "uses": {
