@@ -187,7 +187,7 @@ def _task_rule(entry: Entry, table: TaskTable, configuration: Configuration) -> 
     )
 
 
-def placed(rule: CompiledRule) -> Iterator[tuple[PathTemplate, Candidate]]:
+def places_of(rule: CompiledRule) -> Iterator[tuple[PathTemplate, Candidate]]:
     """The rule in its place, and right behind it where its tasks are asked about."""
     yield rule.rule.matched.template, rule
     if rule.task is not None:

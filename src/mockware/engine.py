@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote
 
-from .compiled_rules import Candidate, CompiledRule, placed
+from .compiled_rules import Candidate, CompiledRule, places_of
 from .configuration import Configuration, Entry
 from .cors import RULE_NAME as CORS_RULE_NAME
 from .cors import Cors, Preflight
@@ -76,11 +76,11 @@ class Snapshot:
         self.store: Store = MemoryStore(clock=clock) if store is None else store
         self.untouchable = CompiledRule(Entry("never", Rule("/", passthrough=True), "never"))
         self.control = CompiledRule(Entry("control", Rule("/", passthrough=True), "control"))
-        placed: list[tuple[PathTemplate, Candidate]] = [
+        places: list[tuple[PathTemplate, Candidate]] = [
             *((PathTemplate(path), self.untouchable) for path in configuration.never),
-            *(place for rule in self.rules if rule.on for place in placed(rule)),
+            *(place for rule in self.rules if rule.on for place in places_of(rule)),
         ]
-        index: PathIndex[Candidate] = PathIndex(placed, mount=(control, self.control) if control else None)
+        index: PathIndex[Candidate] = PathIndex(places, mount=(control, self.control) if control else None)
         self.find: Callable[[str], Sequence[Candidate] | None] = index.find
         self.courier: Courier | None = None
         self.runs_app = any(
