@@ -23,8 +23,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # Run on the first Python only, side by side with all others: they start programs in other languages and a
 # browser, install what of those is missing, and see what does not depend on the Python that runs them.
 ONCE = [
-    *("tests/test_browsers.py", "tests/test_interop.py", "tests/test_reference_page.py"),
-    *("tests/test_snippets_running.py", "tests/test_suite.py"),
+    *("tests/test_browsers.py", "tests/test_guides.py", "tests/test_interop.py"),
+    *("tests/test_reference_page.py", "tests/test_snippets_running.py", "tests/test_suite.py"),
 ]
 
 

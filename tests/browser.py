@@ -35,7 +35,7 @@ def _chromium() -> str | None:
     return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
-def _installed() -> str:
+def installed() -> str:
     """The path of Chromium; where it is missing, Debian's is installed."""
     with (Path(tempfile.gettempdir()) / "mockware-tests-chromium.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another worker may be installing it
@@ -55,7 +55,7 @@ def _installed() -> str:
 @contextlib.contextmanager
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=_installed(), args=[*_FLAGS])
+        started = playwright.chromium.launch(executable_path=installed(), args=[*_FLAGS])
         try:
             yield started
         finally:

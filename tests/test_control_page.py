@@ -258,6 +258,16 @@ def test_the_key_is_kept_by_no_cookie_and_only_on_request_by_the_tab(page: Page,
     expect(page.get_by_role("button", name="Log in")).to_be_visible()
 
 
+def test_a_key_that_is_no_longer_accepted_ends_the_visit(page: Page, one_site: Site) -> None:
+    log_in(page, one_site)
+    # As after a restart with another key.
+    page.route("**/api/**", lambda route: route.fulfill(status=401, json={"detail": "this is not the key"}))
+    alert = page.get_by_role("alert").filter(has_text="The key is no longer accepted. Log in again.")
+    expect(alert).to_be_visible()
+    expect(page.get_by_role("switch")).to_have_count(0)
+    assert "orders-late" not in page.content()
+
+
 # ---- switching
 
 
@@ -572,12 +582,17 @@ def test_a_bookmark_switches_the_mock_on_and_off_on_the_pages_of_the_app(page: P
     ]
 
 
-def test_nothing_of_the_cookie_stays_behind_after_the_log_out(page: Page, one_site: Site) -> None:
+def test_nothing_that_was_shown_or_typed_stays_behind_after_the_log_out(page: Page, one_site: Site) -> None:
     log_in(page, one_site)
     view(page, "This browser")
     ask_for(page, "503")
     page.locator("#bookmark-code .block").wait_for()
+    view(page, "Explain")
+    page.get_by_label("Headers").fill("Authorization: a secret")
     page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_role("button", name="Log in")).to_be_visible()
+    fields = "() => [...document.querySelectorAll('input:not(#by), textarea')].map(field => field.value)"
+    assert set(page.evaluate(fields)) <= {"", "on", "1h", "8h"}
     assert "key%3D" not in page.content()
     assert "key%253D" not in page.content()
 

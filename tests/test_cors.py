@@ -186,6 +186,24 @@ def test_a_huge_origin_is_not_looked_at() -> None:
     assert f"https://{'a.' * MAX_ORIGIN_CHARS}app.test" not in Origins(["https://*.app.test"])
 
 
+@pytest.mark.parametrize("origin", [None, "https://evil.test", "null"])
+def test_a_mock_that_one_page_may_read_varies_by_who_asks(origin: str | None) -> None:
+    request = Request("GET", "/a", headers={} if origin is None else {"origin": origin})
+    assert Cors([APP]).fields(request, build_reply(200, rule="r")) == (("Vary", "Origin"),)
+
+
+def test_a_preflight_that_asks_for_more_than_browsers_do_is_left_alone() -> None:
+    def asked(names: str) -> Any:
+        fields = {"origin": APP, "access-control-request-method": "PUT"}
+        headers = {**fields, "access-control-request-headers": names}
+        return Cors([APP]).asked(Request("OPTIONS", "/a", headers=headers))
+
+    assert asked(",".join(["x"] * 100)) is not None
+    assert asked(",".join(["x"] * 101)) is None
+    assert asked("x" * 4096) is not None
+    assert asked("x" * 4097) is None
+
+
 def test_credentials_are_never_said_to_anybody() -> None:
     with pytest.raises(ValueError, match="cannot be said to credentials"):
         Cors(["*"], credentials=True)

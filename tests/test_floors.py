@@ -15,16 +15,17 @@ SOURCE = Path(mockware.__file__).parent
 HOUSE = """
  0  captured counters django_client durations encodings exceptions interfaces literals messages
     negotiation nesting sequences statuses tasks terminal webhooks
- 1  addresses bodies callers conditions documents environment logs origins pacing paths preferences
-    questions replies task_ids task_records template_values tokens upstream validation
+ 1  addresses asgi_requests bodies callers conditions documents environment logs origins pacing paths
+    preferences questions replies task_ids task_records template_values tokens upstream validation
+    wsgi_requests
  2  asgi_background control_guard cors crew deliveries dialect handlers index lookout match memory_store
     owed patches posting redis_store sqlite_store telemetry template_sandbox triggers upstream_failures
     waiting wsgi_background
  3  asgi_patching aspnet_code azure_dialect courier decisions express_code fallback faults forwarding
     go_code google_dialect jsonapi_dialect odata_dialect ogc_dialect plain_dialect python_code
     rails_code reference schemas spring_code templates trigger_cookies wsgi_patching
- 4  connections dialects django_code exchange fastapi_code flask_code journal reference_document
-    reference_page relay stores templated
+ 4  asgi_replies connections dialects django_code exchange fastapi_code flask_code journal
+    reference_document reference_page relay stores templated wsgi_replies
  5  answers control_page proxy
  6  settings task_table
  7  rules
@@ -32,13 +33,15 @@ HOUSE = """
  9  changes config rule_documents task_hooks task_lists
 10  control_document control_messages runtime_rules task_rules
 11  control_views review task_endpoints
-12  control_changes control_cookies control_journal engine
-13  explanation snippets watching
-14  control_explain control_statuses
-15  control_api
-16  installation
-17  asgi wsgi
-18  __init__ standalone testing
+12  compiled_rules control_changes control_cookies control_journal
+13  engine
+14  explanation snippets watching
+15  control_explain control_statuses standalone
+16  control_api
+17  installation
+18  middleware
+19  asgi wsgi
+20  __init__ testing
 """
 # The commands stand above all of these, and may import each other.
 COMMANDS = """

@@ -8,7 +8,7 @@ from unittest.mock import patch
 import pytest
 from tests import fuzz
 
-from mockware import asgi, bodies, engine, replies, wsgi
+from mockware import asgi, asgi_replies, bodies, engine, replies, wsgi, wsgi_replies, wsgi_requests
 from mockware.messages import Response
 
 
@@ -76,12 +76,17 @@ PLANTED: dict[str, tuple[Any, str, Any, str]] = {
         broken_reply(lambda reply: (*reply.headers, ("X", "a\r\nb"))),
         "value",
     ),
-    "a field of the connection on WSGI": (wsgi, "HOP_BY_HOP", frozenset(), "on WSGI"),
-    "a field of the connection on HTTP/2": (asgi, "NOT_ON_HTTP_2", frozenset(), "no field of a connection"),
+    "a field of the connection on WSGI": (wsgi_replies, "HOP_BY_HOP", frozenset(), "on WSGI"),
+    "a field of the connection on HTTP/2": (
+        asgi_replies,
+        "NOT_ON_HTTP_2",
+        frozenset(),
+        "no field of a connection",
+    ),
     "reading past the end": (wsgi, "drain_input", reading_on, "no read past the declared length"),
     "not draining": (wsgi, "drain_input", lambda environ: None, "drained"),
     "a difference between the two": (
-        wsgi._EnvironRequest,
+        wsgi_requests.EnvironRequest,
         "header",
         lambda self, name: None,
         "the same on both sides",

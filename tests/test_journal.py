@@ -3,9 +3,9 @@
 import pytest
 
 from mockware import Rule
+from mockware.compiled_rules import CompiledRule
 from mockware.configuration import Configuration, Entry
 from mockware.decisions import PASSTHROUGH, Passthrough
-from mockware.engine import CompiledRule
 from mockware.journal import (
     MAX_BODY_BYTES,
     MAX_BYTES,

@@ -7,11 +7,11 @@ from tests.by_hand import Sent, environ_of
 
 from mockware.messages import Request
 from mockware.origins import origin_of, prefix_of
-from mockware.wsgi import _EnvironRequest
+from mockware.wsgi_requests import EnvironRequest
 
 
 def request(mount: str = "", **fields: str) -> Request:
-    return _EnvironRequest(
+    return EnvironRequest(
         environ_of(
             Sent(mount=mount, target=mount + "/", headers=[("Host", "h")]),
             **{f"HTTP_{name.upper()}": value for name, value in fields.items()},

@@ -567,7 +567,7 @@ def test_a_response_of_no_rule_is_not_measured() -> None:
 WRAPS = """
 import asyncio, logging, sys
 {first}
-import mockware, mockware.asgi, mockware.wsgi
+import mockware, mockware.asgi_replies, mockware.wsgi_replies
 assert "opentelemetry.trace" not in sys.modules
 logging.basicConfig(format="%(levelname)s %(message)s")
 
@@ -585,8 +585,8 @@ async def send(event): said.append(event.get("status"))
 asyncio.run(asgi(scope, None, send))
 wsgi({{"PATH_INFO": path, "REQUEST_METHOD": "GET"}}, lambda status, headers: said.append(status))
 print(said)
-at_once = asgi._generation.reply_at_once is mockware.asgi.reply_at_once
-print(at_once, wsgi._generation.reply is mockware.wsgi._reply)
+at_once = asgi._generation.reply_at_once is mockware.asgi_replies.reply_at_once
+print(at_once, wsgi._generation.reply is mockware.wsgi_replies.reply)
 print("opentelemetry.trace" in sys.modules)
 """
 

@@ -198,7 +198,7 @@ def _failure(kind: Framework, program: Program) -> str:
 # ---- building, once for the same files
 
 
-def _cache(*parts: str) -> Path:
+def cache(*parts: str) -> Path:
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = home.joinpath("mockware-tests", *parts)
     folder.mkdir(parents=True, exist_ok=True)
@@ -206,9 +206,9 @@ def _cache(*parts: str) -> Path:
 
 
 @contextlib.contextmanager
-def _alone(name: str) -> Iterator[None]:
+def alone(name: str) -> Iterator[None]:
     """One process at a time: several workers of pytest-xdist may come at once, and several test runs."""
-    with (_cache() / f"{name}.lock").open("w") as lock:
+    with (cache() / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -218,9 +218,9 @@ def _built(kind: Framework, files: Mapping[str, bytes]) -> Path:
     digest = hashlib.sha256("\0".join(recipe).encode())
     for name, data in sorted(files.items()):
         digest.update(f"{name}\0{len(data)}\0".encode() + data)
-    home = _cache(kind.name)
+    home = cache(kind.name)
     folder = home / digest.hexdigest()[:24]
-    with _alone(kind.name):
+    with alone(kind.name):
         if not folder.exists():
             scratch = Path(tempfile.mkdtemp(dir=home, prefix="new-"))
             try:
@@ -250,7 +250,7 @@ def _build(kind: Framework, folder: Path) -> None:
 def _npm(kind: Framework, folder: Path) -> None:
     """The same dependencies are installed once, for all projects that name them."""
     wanted = (folder / "package.json").read_bytes()
-    shared = _cache("npm", hashlib.sha256(wanted).hexdigest()[:24])
+    shared = cache("npm", hashlib.sha256(wanted).hexdigest()[:24])
     if not (shared / "complete").exists():
         (shared / "package.json").write_bytes(wanted)
         _build(kind, shared)
@@ -265,22 +265,22 @@ def _npm(kind: Framework, folder: Path) -> None:
 def _installed(framework: str) -> None:
     """Every tool of the framework is here from now on."""
     if framework == "express":
-        _need("npm", "nodejs", "npm")
+        need("npm", "nodejs", "npm")
     elif framework == "spring-boot":
-        _need("javac", "default-jdk-headless")
-        _need("mvn", "maven")
+        need("javac", "default-jdk-headless")
+        need("mvn", "maven")
     elif framework == "go":
-        _need("go", "golang-go")
+        need("go", "golang-go")
     elif framework == "rails":
-        _need("puma", "ruby-rails", "puma")
+        need("puma", "ruby-rails", "puma")
     elif framework == "aspnet-core" and shutil.which("dotnet") is None:
         pytest.skip(
             "ASP.NET CORE IS NOT TESTED: there is no `dotnet` on this machine, and no package brings one"
         )
 
 
-def _need(program: str, *packages: str) -> None:
-    with _alone("apt"):
+def need(program: str, *packages: str) -> None:
+    with alone("apt"):
         if shutil.which(program) is not None:
             return
         if shutil.which("apt-get") is None:

@@ -17,11 +17,12 @@ from urllib.parse import unquote
 
 from .bodies import MAX_BUFFERED_BYTES
 from .callers import THE_RULE
+from .compiled_rules import CompiledRule
 from .configuration import Configuration
 from .counters import Count, Counter
 from .decisions import BodyNeeded, Decision, Passthrough, Run
 from .durations import Delay
-from .engine import CompiledRule, Snapshot
+from .engine import Snapshot
 from .environment import Environment
 from .exceptions import quoted
 from .memory_store import MemoryStore

@@ -12,7 +12,8 @@ import shlex
 from collections.abc import Callable
 from functools import lru_cache, partial
 
-from .asgi import Receive, Scope, ScopeRequest, Send, at_once, reply, route_path
+from .asgi_replies import at_once, reply
+from .asgi_requests import Receive, Scope, ScopeRequest, Send, route_path
 from .exceptions import quoted
 from .messages import Response
 from .negotiation import preferred

@@ -14,9 +14,10 @@ from copy import copy
 from threading import Lock
 from typing import Any, NamedTuple
 
+from .compiled_rules import Candidate
 from .configuration import Configuration
 from .decisions import PASSTHROUGH, BodyNeeded, Decision, Passthrough, Run
-from .engine import Candidate, Snapshot
+from .engine import Snapshot
 from .memory_store import MemoryStore
 from .messages import Request, Response
 

@@ -7,96 +7,47 @@ holds the thread of its request: there is nothing else here to wait with.
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self, cast
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any, cast
 
 from .bodies import buffer_input, drain_input
 from .decisions import BodyNeeded, Decision, Passthrough, Run, StoreNeeded
-from .faults import FaultyBody, break_off, flush_headers, sends_nothing
-from .installation import Installation, installed
 from .interfaces import check_interface
-from .logs import log_mock, log_patch, logger
-from .messages import HOP_BY_HOP, Request, Response
+from .logs import log_patch
+from .messages import Request, Response
+from .middleware import MockMiddleware
 from .nesting import let_through, let_through_by
-from .telemetry import Measurement, Telemetry, telemetry
-from .waiting import Place, too_many_sleepers
 from .wsgi_patching import patch_wsgi
+from .wsgi_replies import adding, late, perform, reply, reply_measured, waited
+from .wsgi_requests import EnvironRequest, decoded, environ_key
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
     from .captured import Captured
-    from .config import RulesArgument
-    from .control_api import ControlAPI
-    from .engine import Candidate, Snapshot
-    from .questions import Store
+    from .compiled_rules import Candidate
+    from .engine import Snapshot
     from .wsgi_background import Background
 
 
-class WSGIMockMiddleware:
+class WSGIMockMiddleware(MockMiddleware):
     """Answers chosen requests to a WSGI app with mocks; everything else reaches the app untouched.
 
     The arguments are those of `ASGIMockMiddleware`. While off, the class returns `app` itself. A delay
     holds the thread that serves the request. Raises ConfigError, TypeError for an ASGI app.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_api",
-        "_background",
-        "_generation",
-        "_installation",
-        "_telemetry",
-        "app",
-    )
+    __slots__ = ()
 
     app: WSGIApplication
-    _api: ControlAPI | None
     _background: Background | None
     _generation: _Generation
-    _installation: Installation | None
-    _telemetry: Telemetry | None
 
-    def __new__(
-        cls,
-        app: Any,
-        *,
-        rules: RulesArgument = None,
-        enabled: bool | None = None,
-        store: Store | str | None = None,
-        environ: Mapping[str, str] | None = None,
-        clock: Callable[[], float] | None = None,
-    ) -> Any:
-        installation = installed(rules, enabled=enabled, store=store, environ=environ, clock=clock)
-        if installation is None:
-            return app
-        self = cls._around(app)
-        self._installation = installation
-        self._api = installation.control_api()
-        installation.adopted_by(self._adopt)
-        return self
-
-    @classmethod
-    def from_snapshot(cls, app: Any, snapshot: Snapshot) -> Self:
-        """`app` with rules in front of it that are compiled already, whatever the environment says."""
-        self = cls._around(app)
-        self._adopt(snapshot, asleep=False)
-        return self
-
-    @classmethod
-    def _around(cls, app: Any) -> Self:
+    @staticmethod
+    def _checked(app: Any) -> Any:
         check_interface(app, "WSGI")
-        self = super().__new__(cls)
-        self.app = app
-        self._background = None
-        self._installation = None
-        self._api = None
-        self._telemetry = telemetry()
-        return self
+        return app
 
     def _adopt(self, snapshot: Snapshot, asleep: bool) -> None:
         if snapshot.runs_app and self._background is None:
@@ -105,18 +56,10 @@ class WSGIMockMiddleware:
             self._background = Background()
         generation = _Generation(self.app, snapshot, asleep=asleep)
         if self._telemetry is not None:
-            generation.reply = partial(_reply_measured, self._telemetry)
+            generation.reply = partial(reply_measured, self._telemetry)
         if generation.looks_closer:
             generation.otherwise = partial(self._look_closer, generation)
         self._generation = generation
-
-    def _wake(self) -> None:
-        if self._installation is not None:
-            self._installation.wake()
-
-    @property
-    def _snapshot(self) -> Snapshot:
-        return self._generation.snapshot
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         generation = self._generation  # read once: the next request may have another
@@ -125,7 +68,7 @@ class WSGIMockMiddleware:
         except KeyError:
             path = "/"
         if generation.decodes and not path.isascii():
-            path = _decoded(path)
+            path = decoded(path)
         candidates = generation.find(path)
         if generation.trigger_keys is not None:
             # Written out: a loop would take twice as long.
@@ -146,7 +89,7 @@ class WSGIMockMiddleware:
                 if environ.get("REQUEST_METHOD") == "HEAD":
                     response = response.head
                 return generation.reply(
-                    environ, start_response, path if generation.decodes else _decoded(path), response
+                    environ, start_response, path if generation.decodes else decoded(path), response
                 )
         if candidates is None:
             return generation.otherwise(environ, start_response)
@@ -172,7 +115,7 @@ class WSGIMockMiddleware:
         ):
             path = environ.get("PATH_INFO") or "/"
             if generation.decodes:
-                path = _decoded(path)
+                path = decoded(path)
             return self._consider(environ, start_response, generation, path, None)
         return self.app(environ, start_response)
 
@@ -191,14 +134,14 @@ class WSGIMockMiddleware:
         snapshot = generation.snapshot
         measurement = None if self._telemetry is None else self._telemetry.begin()
         if not generation.decodes:
-            path = _decoded(path)
-        request = _EnvironRequest(environ, path)
+            path = decoded(path)
+        request = EnvironRequest(environ, path)
         if self._api is not None and candidates and candidates[0] is snapshot.control:
             buffer_input(request, environ)
             answer = self._api.respond(request)
             drain_input(environ)
             # Without `streams`, there are none.
-            return _reply(environ, start_response, path, cast("Response", answer))
+            return reply(environ, start_response, path, cast("Response", answer))
         outer = let_through_by(environ.get("wsgi.input"))
         decision = snapshot.decide(request, candidates or (), outer=outer)
         if isinstance(decision, BodyNeeded):
@@ -211,19 +154,19 @@ class WSGIMockMiddleware:
         if isinstance(decision, Response):
             # Once only: a second read waits for ever on a server whose input is the bare socket.
             drain_input(environ)
-            start_response = _adding(snapshot.fields_beside(decision, request), start_response)
+            start_response = adding(snapshot.fields_beside(decision, request), start_response)
             if measurement is None and decision.is_plain:
-                return _reply(environ, start_response, path, decision)
-            return _perform(environ, start_response, path, decision, measurement)
+                return reply(environ, start_response, path, decision)
+            return perform(environ, start_response, path, decision, measurement)
         app = self.app
         if isinstance(decision, Passthrough):
-            if decision.delay_s and (refusal := _waited(decision, request)):
+            if decision.delay_s and (refusal := waited(decision, request)):
                 snapshot.note(request, refusal, candidates or ())
                 drain_input(environ)
-                start_response = _adding(snapshot.fields_beside(refusal, request), start_response)
-                return _perform(environ, start_response, path, refusal, measurement)
+                start_response = adding(snapshot.fields_beside(refusal, request), start_response)
+                return perform(environ, start_response, path, refusal, measurement)
             if decision.delay_after_s:
-                start_response = _late(start_response, decision.delay_after_s)
+                start_response = late(start_response, decision.delay_after_s)
             if decision.patch is not None:
                 log_patch(decision.rule, request.method, path)
                 if self._telemetry is not None:
@@ -284,7 +227,7 @@ class _Generation:
 
     def __init__(self, app: WSGIApplication, snapshot: Snapshot, *, asleep: bool) -> None:
         self.otherwise = app
-        self.reply = _reply
+        self.reply = reply
         self.snapshot = snapshot
         self.asleep = asleep
         self.asked_at_once = snapshot.at_once
@@ -302,174 +245,12 @@ class _Generation:
         if snapshot.triggers is not None:
             fields = snapshot.triggers.fields
             self.trigger_keys = (
-                _environ_key(fields.status),
-                _environ_key(fields.name),
-                _environ_key(fields.delay),
+                environ_key(fields.status),
+                environ_key(fields.name),
+                environ_key(fields.delay),
             )
 
     @property
     def looks_closer(self) -> bool:
         """Whether there is more to look at than the path and the fields of triggers."""
         return self.heeds_cookies or self.heeds_query or self.answers_preflights
-
-
-def _adding(fields: Sequence[tuple[str, str]], start_response: StartResponse) -> StartResponse:
-    """What starts a mock with these fields, too."""
-    if not fields:
-        return start_response
-
-    def start_with(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
-        return start_response(status, [*headers, *fields], *exc_info)
-
-    return start_with
-
-
-def _waited(decision: Passthrough, request: Request) -> Response | None:
-    """Holds a request back before the app gets it, or says why there is no room to."""
-    with Place() as place:
-        if not place.granted:
-            return too_many_sleepers(decision.rule, request.method)
-        time.sleep(decision.delay_s)
-    return None
-
-
-def _reply(
-    environ: WSGIEnvironment,
-    start_response: StartResponse,
-    path: str,
-    response: Response,
-    place: Place | None = None,
-) -> Iterable[bytes]:
-    if response.rule and logger.isEnabledFor(logging.INFO):
-        log_mock(response, environ.get("REQUEST_METHOD", "GET"), path)
-    # A list of its own: whoever stands around may add to it.
-    headers = [*response.headers]
-    if response.has_hop_by_hop:
-        headers = [pair for pair in headers if pair[0].lower() not in HOP_BY_HOP]
-    write = start_response(response.status_line, headers)
-    if place is not None:
-        if response.drip_s or response.fault:
-            flush_headers(write)
-            return FaultyBody(environ, response, place)
-        place.release()
-    return [response.body]
-
-
-def _reply_measured(
-    telemetry: Telemetry,
-    environ: WSGIEnvironment,
-    start_response: StartResponse,
-    path: str,
-    response: Response,
-) -> Iterable[bytes]:
-    measurement = telemetry.begin()
-    measurement.given(response)
-    body = _reply(environ, start_response, path, response)
-    measurement.over()
-    return body
-
-
-def _perform(
-    environ: WSGIEnvironment,
-    start_response: StartResponse,
-    path: str,
-    response: Response,
-    measurement: Measurement | None,
-) -> Iterable[bytes]:
-    """A mock as slowly as it goes, and as far; the thread that serves the request waits."""
-    if response.is_plain:
-        return _given(environ, start_response, path, response, None, measurement)
-    place = Place(wanted=response.sleeps)
-    if not place.granted:
-        refusal = too_many_sleepers(response.rule, environ.get("REQUEST_METHOD", "GET"))
-        return _given(environ, start_response, path, refusal, None, measurement)
-    try:
-        time.sleep(response.delay_s)
-        return _given(environ, start_response, path, response, place, measurement)
-    except BaseException:
-        place.release()
-        raise
-
-
-def _given(
-    environ: WSGIEnvironment,
-    start_response: StartResponse,
-    path: str,
-    response: Response,
-    place: Place | None,
-    measurement: Measurement | None,
-) -> Iterable[bytes]:
-    """A mock whose delay is over, and who is told of it."""
-    if measurement is not None:
-        measurement.given(response)
-    if place is not None and response.fault == "empty" and sends_nothing(environ):
-        log_mock(response, environ.get("REQUEST_METHOD", "GET"), path)
-        place.release()
-        if measurement is not None:
-            measurement.over()
-        break_off(environ)
-        return []
-    body = _reply(environ, start_response, path, response, place)
-    if measurement is not None:
-        if isinstance(body, FaultyBody):
-            body.then(measurement.over)
-        else:
-            measurement.over()
-    return body
-
-
-def _late(start_response: StartResponse, delay_s: float) -> StartResponse:
-    """A response that starts `delay_s` seconds late; without room to wait, at once."""
-
-    started = False
-
-    def start_late(*args: Any, **kwargs: Any) -> Any:
-        nonlocal started
-        if not started:  # an app that fails starts again (PEP 3333, `exc_info`), and is late already
-            started = True
-            with Place() as place:
-                if place.granted:
-                    time.sleep(delay_s)
-        return start_response(*args, **kwargs)
-
-    return start_late
-
-
-class _EnvironRequest(Request):
-    __slots__ = ("_environ",)
-
-    def __init__(self, environ: WSGIEnvironment, path: str) -> None:
-        super().__init__(environ.get("REQUEST_METHOD", "GET"), path, environ.get("QUERY_STRING", ""))
-        self._environ = environ
-
-    def header(self, name: str) -> str | None:
-        value = self._environ.get(_environ_key(name))
-        # Servers give these two as empty strings where the request has none (PEP 3333).
-        return None if value == "" and name in ("content-type", "content-length") else value
-
-    def fields(self) -> dict[str, str]:
-        names = [key[5:] for key in self._environ if key.startswith("HTTP_")]
-        names = [name.lower().replace("_", "-") for name in (*names, "CONTENT_TYPE", "CONTENT_LENGTH")]
-        return {name: value for name in names if (value := self.header(name)) is not None}
-
-    @property
-    def scheme(self) -> str:  # type: ignore[override]
-        return str(self._environ.get("wsgi.url_scheme", "http"))
-
-    @property
-    def mount(self) -> str:  # type: ignore[override]
-        return quote(self._environ.get("SCRIPT_NAME", "").encode("latin-1"), safe="/")
-
-    @property
-    def client(self) -> str:  # type: ignore[override]
-        return str(self._environ.get("REMOTE_ADDR", ""))
-
-
-def _decoded(path: str) -> str:
-    """A path as people write it: PEP 3333 has its bytes as Latin-1."""
-    return path if path.isascii() else path.encode("latin-1").decode("utf-8", "replace")
-
-
-def _environ_key(name: str) -> str:
-    key = name.upper().replace("-", "_")
-    return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
