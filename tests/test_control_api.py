@@ -24,10 +24,12 @@ from tests.by_hand import (
     Send,
     Sent,
     Wire,
+    events_of,
     handshake_of,
     over_asgi,
     over_wsgi,
     run,
+    scope_of,
 )
 
 import mockware
@@ -843,15 +845,35 @@ def test_a_stream_that_its_server_dropped_takes_nobodys_place() -> None:
         assert isinstance(api.respond(asked, streams=True), Events)
 
 
+@pytest.mark.parametrize(
+    "action",
+    [
+        {"passthrough": True},
+        {"patch": {"status": 203}},
+        {"status": 202},
+        {"text": "abc", "drip": "1s", "delay": None},
+    ],
+    ids=["passthrough", "patch", "delay", "drip"],
+)
 @pytest.mark.parametrize("interface", ["ASGI", "WSGI"])
-def test_the_refusal_of_too_many_sleepers_before_the_app_is_in_the_journal(
-    interface: str, monkeypatch: pytest.MonkeyPatch
+def test_the_refusal_of_too_many_sleepers_is_all_that_the_journal_has_of_a_request(
+    interface: str, action: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    control = Control(interface, [Rule("/slow", name="slow", passthrough=True, delay="5s")])
+    control = Control(interface, [Rule("/slow", name="slow", **{"delay": "5s", **action})])
     monkeypatch.setattr(waiting, "_places", threading.BoundedSemaphore(0))
     assert control.status("/slow") == 503
     (entry,) = control.told("GET", "/journal")["entries"]
-    assert (entry["rule"], entry["status"]) == ("slow", 503)
+    assert (entry["rule"], entry["status"], entry["delay_s"]) == ("slow", 503, 0.0)
+    assert control.listed("slow")["hits"] == 1
+
+
+def test_a_mock_whose_client_left_before_it_was_given_is_not_in_the_journal() -> None:
+    control = Control("ASGI", [Rule("/slow", name="slow", delay="30s")])
+    wire = Wire(events_of(Sent("GET", "/slow")))
+    run(control.app(scope_of(Sent("GET", "/slow")), wire.receive, wire.send))
+    assert wire.sent == []
+    assert control.told("GET", "/journal")["entries"] == []
+    assert control.listed("slow")["hits"] == 0
 
 
 def test_changes_are_logged_with_who_and_why_and_the_key_never_is(

@@ -176,10 +176,12 @@ class ASGIMockMiddleware(MockMiddleware):
         decision = await self._settled(decision)
         if isinstance(decision, Run):
             decision = await self._run(decision, scope, request, snapshot)
-        snapshot.note(request, decision, candidates)
+        note = None if snapshot.journal is None else partial(snapshot.note, request)
         if isinstance(decision, Response):
             send = adding(snapshot.fields_beside(decision, request), send)
-            return await reply(scope, receive, send, path, decision, expects=expects, measurement=measurement)
+            return await reply(
+                scope, receive, send, path, decision, expects=expects, measurement=measurement, note=note
+            )
         app = self.app
         if isinstance(decision, Passthrough) and decision.patch is not None and scope["type"] == "http":
             log_patch(decision.rule, request.method, path)
@@ -188,15 +190,18 @@ class ASGIMockMiddleware(MockMiddleware):
             app = partial(patch_asgi, decision.patch, app)
         with let_through(mark, by=snapshot):
             if not (isinstance(decision, Passthrough) and (decision.delay_s or decision.delay_after_s)):
+                snapshot.note(request, decision, candidates)
                 return await app(scope, receive, send)
             with Listener(receive, listens=not expects) as listener:
                 if not decision.delay_s or await waited(decision.delay_s, listener):
+                    snapshot.note(request, decision, candidates)
                     send = late(send, decision.delay_after_s, listener) if decision.delay_after_s else send
                     return await app(scope, listener, send)
         refusal = too_many_sleepers(decision.rule, request.method)
-        snapshot.note(request, refusal, candidates)
         send = adding(snapshot.fields_beside(refusal, request), send)
-        return await reply(scope, receive, send, path, refusal, expects=expects, measurement=measurement)
+        return await reply(
+            scope, receive, send, path, refusal, expects=expects, measurement=measurement, note=note
+        )
 
     async def _run(self, run: Run, scope: Scope, request: Request, snapshot: Snapshot) -> Decision:
         """Hands the request to the app behind its client's back, and says what the client gets."""
