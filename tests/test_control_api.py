@@ -951,6 +951,15 @@ def test_a_child_of_a_fork_waits_for_no_lock_that_was_held(control: Control) -> 
     assert found == [503, 401, 2]
 
 
+def test_of_a_websocket_the_journal_tells_no_patch_since_it_is_not_changed() -> None:
+    control = Control("ASGI", [Rule("/a", name="a", patch={"status": 203})])
+    wire = Wire([{"type": "websocket.connect"}])
+    run(control.app(handshake_of(Sent("GET", "/a")), wire.receive, wire.send))
+    assert control.told("GET", "/journal")["entries"] == []
+    assert control.status("/a") == 203
+    assert [entry["status"] for entry in control.told("GET", "/journal")["entries"]] == [None]
+
+
 def test_a_websocket_at_the_prefix_is_the_apps_own_business() -> None:
     reached: list[Any] = []
 
