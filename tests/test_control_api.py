@@ -908,16 +908,20 @@ def test_a_broken_file_is_told_of_and_changes_outlive_a_good_one(control: Contro
     assert (control.status("/a"), control.status("/b"), control.status("/new")) == (200, 202, 418)
 
 
+@pytest.mark.parametrize("enabled", ["true", "false"])
 def test_the_key_is_struck_out_of_the_journal_whatever_its_field_is_called(
-    control: Control, tmp_path: Path
+    enabled: str, control: Control, tmp_path: Path
 ) -> None:
     path = tmp_path / "mocks.toml"
-    path.write_text('[trigger]\nkey_header = "X-Staging"\n')
+    path.write_text(
+        f'[trigger]\nenabled = {enabled}\nkey_header = "X-Staging"\n[[rules]]\nmatch = "/a"\nstatus = 503\n'
+    )
     control = Control(control.interface, path)
-    sent = (("X-Staging", KEY), ("X-Mock-Status", "503"))
-    assert control.send(Sent("GET", "/a", headers=sent)).status == 503
-    (entry,) = control.told("GET", "/journal")["entries"]
-    assert entry["headers"]["x-staging"] == REDACTED
+    # A token is in that field, too, and is known by no value.
+    for field, value in (("X-Staging", "a.token"), ("X-Stagging", KEY), ("X-Mock-Status", KEY)):
+        control.send(Sent("GET", "/a", headers=((field, value),)))
+        entry = control.told("GET", "/journal", query="limit=1")["entries"][0]
+        assert entry["headers"][field.lower()] == REDACTED
 
 
 def test_whether_a_proxy_is_trusted_is_what_the_file_says_by_now(control: Control, tmp_path: Path) -> None:

@@ -1,5 +1,9 @@
 """The journal: bounded in number and in bytes, without secrets, and silent about passthrough."""
 
+import json
+from typing import Any
+from urllib.parse import quote
+
 import pytest
 
 from mockware import Rule
@@ -24,9 +28,9 @@ from mockware.messages import Request, Response
 MOCK = Response(503, "Service Unavailable", (), b"", rule="down", delay_s=1.5)
 
 
-def journal(*redacted: str, bodies: bool = False) -> Journal:
+def journal(*redacted: str, bodies: bool = False, key: str = "") -> Journal:
     found = Journal(clock=lambda: 5.0)
-    found.obey(redacted=redacted, bodies=bodies)
+    found.obey(redacted=redacted, bodies=bodies, key=key)
     return found
 
 
@@ -104,6 +108,47 @@ def test_of_a_url_the_query_is_struck_out(name: str, value: str, kept_of_it: str
     kept.note(Request("GET", "/a", "code=s3cret", {name: value}), MOCK, ())
     assert kept.entries()[0].headers == {name: kept_of_it}
     assert "s3cret" not in repr(kept.entries())
+
+
+KEYS = ["correct horse", "s\u00e9same/'\"", "k" * (MAX_VALUE_CHARS + 50)]
+
+
+@pytest.mark.parametrize("key", KEYS, ids=["plain", "escaped", "long"])
+def test_the_key_is_struck_out_wherever_an_entry_would_have_it(key: str) -> None:
+    sent = key.encode().decode("latin-1")  # as servers give it
+    kept = journal(bodies=True, key=key)
+    headers = {"x-mok-key": sent, "x-mock-status": f"503;{sent}", "referer": f"/a/{quote(key, safe='')}"}
+    body = b"b" * (MAX_BODY_BYTES - 3) + key.encode()
+    kept.note(Request("GET", f"/a/{key}", headers={**headers, "x-open": "yes"}, body=body), MOCK, ())
+    kept.note(Request("GET", "/a", headers={"x-open": "yes"}, body=b"b"), MOCK, ())
+    other, entry = kept.entries()
+    assert entry.headers == {**dict.fromkeys(headers, REDACTED), "x-open": "yes"}
+    assert (entry.path, entry.body) == (REDACTED, REDACTED)
+    assert (other.headers, other.path, other.body) == ({"x-open": "yes"}, "/a", "b")
+
+
+@pytest.mark.parametrize("key", KEYS, ids=["plain", "escaped", "long"])
+def test_the_key_is_struck_out_of_near_misses(key: str) -> None:
+    kept = journal(key=key)
+    asked: list[dict[str, Any]] = [
+        {"headers": {"x-mok": "right"}},
+        {"query": {"x": "right"}},
+        {"json": {"x": "right"}},
+        {"host": "right"},
+    ]
+    rules = compiled(*(Rule("/{rest:path}", when=when) for when in asked))
+    sent = key.encode().decode("latin-1")
+    body = json.dumps({"x": key}).encode()
+    headers = {"x-mok": sent, "host": sent}
+    kept.note(Request("GET", f"/{key}", f"x={quote(key)}", headers, body), PASSTHROUGH, rules)
+    assert [(miss.path, miss.found) for miss in kept.misses()] == [(REDACTED, REDACTED)] * len(asked)
+
+
+def test_a_rule_that_asks_for_the_key_has_it_struck_out_of_its_near_misses() -> None:
+    kept = journal(key="correct horse")
+    rules = compiled(Rule("/a", when={"query": {"x": "correct horse"}}))
+    kept.note(Request("GET", "/a", "x=1"), PASSTHROUGH, rules)
+    assert [(miss.expected, miss.found) for miss in kept.misses()] == [(REDACTED, "'1'")]
 
 
 @pytest.mark.parametrize("bodies", [False, True])

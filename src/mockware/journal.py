@@ -7,11 +7,13 @@ that was asked for.
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
+from urllib.parse import quote
 
 from .conditions import Difference
 from .decisions import Decision, Passthrough
@@ -82,6 +84,7 @@ class Journal:
     def __init__(self, *, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._redacted: frozenset[str] = frozenset()
+        self._key_forms: frozenset[str] = frozenset()
         self._bodies = False
         self._lock = threading.Lock()
         self._entries: deque[tuple[Entry, int]] = deque()
@@ -90,9 +93,10 @@ class Journal:
         self._hits: dict[str, tuple[int, float]] = {}
         self.last_id = 0
 
-    def obey(self, *, redacted: Iterable[str], bodies: bool) -> None:
-        """`redacted` names further fields that are secrets, in lower case. From now on."""
+    def obey(self, *, redacted: Iterable[str], bodies: bool, key: str = "") -> None:
+        """`redacted` names further fields that are secrets, in lower case; `key` is one wherever it stands."""
         self._redacted = frozenset(redacted)
+        self._key_forms = _forms(key) if key else frozenset()
         self._bodies = bodies
 
     def note(self, request: Request, decision: Decision, candidates: Sequence[Compared]) -> None:
@@ -131,8 +135,8 @@ class Journal:
             return
         headers = self._headers(request)
         body = self._body(request)
-        path = request.path[:MAX_PATH_CHARS]
-        method = request.method[:32]
+        path = self._without_key(request.path)[:MAX_PATH_CHARS]
+        method = self._without_key(request.method)[:32]
         size = (
             len(path) + len(rule) + len(body or "") + sum(map(len, headers)) + sum(map(len, headers.values()))
         )
@@ -153,6 +157,8 @@ class Journal:
     def _note_misses(self, request: Request, candidates: Sequence[Compared], decider: str) -> None:
         """Those that had their say before the rule that let the request through, if one did."""
         now = self._clock()
+        method = self._without_key(request.method)[:32]
+        path = self._without_key(request.path)[:MAX_PATH_CHARS]
         for rule in candidates[:MAX_COMPARED]:
             if rule.name == decider:
                 return
@@ -161,7 +167,7 @@ class Journal:
                 difference = rule.body_difference(request)
             if difference is None:
                 continue
-            found = self._found(difference)
+            expected, found = self._compared(difference, request)
             with self._lock:
                 self.last_id += 1
                 self._misses.append(
@@ -169,29 +175,45 @@ class Journal:
                         self.last_id,
                         now,
                         rule.name,
-                        request.method[:32],
-                        request.path[:MAX_PATH_CHARS],
+                        method,
+                        path,
                         difference.field[:MAX_VALUE_CHARS],
-                        difference.expected[:MAX_VALUE_CHARS],
+                        expected[:MAX_VALUE_CHARS],
                         found[:MAX_VALUE_CHARS],
                     )
                 )
 
-    def _found(self, difference: Difference) -> str:
+    def _compared(self, difference: Difference, request: Request) -> tuple[str, str]:
+        """What was expected and what was found, as far as neither is a secret."""
+        expected, found = self._without_key(difference.expected), difference.found
         field = difference.field.lower()
         if self._is_secret(field) or field.endswith(tuple(f".{name}" for name in self._redacted)):
-            return REDACTED
+            return expected, REDACTED
+        # In a difference there is no more than the beginning of a long value.
+        if self._has_key(_looked_at(request, difference.field)):
+            return expected, REDACTED
         # Of a body that is not kept, no more than the value that was asked about.
-        if field.startswith("when.json") and difference.found[:1] in ("{", "[") and not self._bodies:
-            return "a table or a list"
-        return difference.found
+        if field.startswith("when.json") and found[:1] in ("{", "[") and not self._bodies:
+            return expected, "a table or a list"
+        return expected, found
 
     def _headers(self, request: Request) -> dict[str, str]:
         headers = {}
         for name, value in list(request.fields().items())[:MAX_HEADERS]:
-            shown = REDACTED if self._is_secret(name) else _URL_QUERY.sub(rf"\1{REDACTED}", value)
-            headers[name[:MAX_VALUE_CHARS]] = shown[:MAX_VALUE_CHARS]
+            headers[name[:MAX_VALUE_CHARS]] = self._value(name, value)[:MAX_VALUE_CHARS]
         return headers
+
+    def _value(self, name: str, value: str) -> str:
+        """What is kept of a field's value."""
+        if self._is_secret(name) or self._has_key(value):
+            return REDACTED
+        return _URL_QUERY.sub(rf"\1{REDACTED}", value)
+
+    def _has_key(self, text: str) -> bool:
+        return any(form in text for form in self._key_forms)
+
+    def _without_key(self, text: str) -> str:
+        return REDACTED if self._has_key(text) else text
 
     def _is_secret(self, name: str) -> bool:
         return name in self._redacted or _SECRET.search(name) is not None
@@ -199,7 +221,30 @@ class Journal:
     def _body(self, request: Request) -> str | None:
         if not self._bodies or request.body is None:
             return None
+        if self._has_key(request.body.decode("utf-8", "replace")):
+            return REDACTED
         return request.body[:MAX_BODY_BYTES].decode("utf-8", "replace")
+
+
+def _forms(key: str) -> frozenset[str]:
+    """How the key may be written in a request; for most, that is one and the same.
+
+    It is asked for as UTF-8 (`Triggers.scope_of_fields`), and a field is read as Latin-1.
+    """
+    in_bytes = key.encode("utf-8", "surrogateescape")
+    return frozenset(
+        (key, in_bytes.decode("latin-1"), quote(in_bytes, safe=""), json.dumps(key)[1:-1], ascii(key)[1:-1])
+    )
+
+
+def _looked_at(request: Request, field: str) -> str:
+    """All of what a request has where a rule looks, such as `when.query.x`."""
+    place, _, name = field.removeprefix("when.").partition(".")
+    if place == "query":
+        return "\n".join(request.query.get(name, ()))
+    if place == "headers" or place == "host":
+        return request.header(name or place) or ""
+    return (request.body or b"").decode("utf-8", "replace") if place.startswith("json") else ""
 
 
 def as_json(entry: Entry | Miss, moment: Callable[[float], str]) -> dict[str, Any]:
