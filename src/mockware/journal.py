@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from .conditions import Difference
 from .decisions import Decision, Passthrough
+from .exceptions import quoted
 from .messages import Request, Response
 
 # What somebody scrolls through; at a few mocks a second it is the last minutes.
@@ -36,9 +37,16 @@ MAX_COMPARED = 5
 
 REDACTED = "(redacted)"
 # What says who somebody is, by whatever name a framework or a gateway calls it.
-_SECRET = re.compile(r"auth|cookie|token|secret|key|session|passw|credential|signature|baggage|jwt|csrf|xsrf")
-# Of a URL in a field such as Referer, or the path that a proxy has rewritten: keys and tokens go there, too.
-_URL_QUERY = re.compile(r"^([^\s?]*/[^\s?]*\?).*", re.DOTALL)
+_SECRET = re.compile(
+    r"auth|cookie|token|secret|key|session|passw|credential|signature|baggage|jwt|csrf|xsrf"
+    r"|(?<![a-z])(?:pwd|pin|otp)(?![a-z])"
+    # RFC 6749 section 4.1.2: whoever has the "code" of a redirect's query gets a token for it.
+    r"|^when\.query\.code$"
+)
+# Of a URL in a field such as Referer, or the path that a proxy has rewritten: keys and tokens go there, too;
+# and of its authority what stands before the host (RFC 3986 section 3.2.1).
+_URL_QUERY = re.compile(r"^([^\s?/]*/[^\s?]*\?).*", re.DOTALL)
+_USER_INFO = re.compile(r"(//)[^\s/?#]*@")
 
 
 class Entry(NamedTuple):
@@ -94,7 +102,7 @@ class Journal:
         self.last_id = 0
 
     def obey(self, *, redacted: Iterable[str], bodies: bool, key: str = "") -> None:
-        """`redacted` names further fields that are secrets, in lower case; `key` is one wherever it stands."""
+        """`redacted` names more fields that are secrets, in lower case; `key` is one wherever it stands."""
         self._redacted = frozenset(redacted)
         self._key_forms = _forms(key) if key else frozenset()
         self._bodies = bodies
@@ -185,17 +193,23 @@ class Journal:
 
     def _compared(self, difference: Difference, request: Request) -> tuple[str, str]:
         """What was expected and what was found, as far as neither is a secret."""
-        expected, found = self._without_key(difference.expected), difference.found
+        expected, found = difference.expected, difference.found
         field = difference.field.lower()
         if self._is_secret(field) or field.endswith(tuple(f".{name}" for name in self._redacted)):
-            return expected, REDACTED
+            return REDACTED, REDACTED
         # In a difference there is no more than the beginning of a long value.
-        if self._has_key(_looked_at(request, difference.field)):
-            return expected, REDACTED
-        # Of a body that is not kept, no more than the value that was asked about.
-        if field.startswith("when.json") and found[:1] in ("{", "[") and not self._bodies:
-            return expected, "a table or a list"
-        return expected, found
+        values = _looked_at(request, difference.field)
+        if any(map(self._has_key, values)):
+            return REDACTED, REDACTED
+        if self._has_key(expected) or _without_secrets(expected) != expected:
+            expected = REDACTED
+        if field.startswith("when.json"):
+            if expected[:1] in ("{", "[") and _SECRET.search(expected.lower()):
+                expected = REDACTED
+            # Of a body that is not kept, no more than the value that was asked about.
+            return expected, "a table or a list" if found[:1] in ("{", "[") and not self._bodies else found
+        shown = [_without_secrets(value) for value in values]
+        return (expected, found) if shown == values else (REDACTED, ", ".join(map(quoted, shown)))
 
     def _headers(self, request: Request) -> dict[str, str]:
         headers = {}
@@ -207,7 +221,7 @@ class Journal:
         """What is kept of a field's value."""
         if self._is_secret(name) or self._has_key(value):
             return REDACTED
-        return _URL_QUERY.sub(rf"\1{REDACTED}", value)
+        return _without_secrets(value)
 
     def _has_key(self, text: str) -> bool:
         return any(form in text for form in self._key_forms)
@@ -237,14 +251,19 @@ def _forms(key: str) -> frozenset[str]:
     )
 
 
-def _looked_at(request: Request, field: str) -> str:
-    """All of what a request has where a rule looks, such as `when.query.x`."""
+def _without_secrets(value: str) -> str:
+    """A value that may be a URL, without what there may be a secret in one."""
+    return _USER_INFO.sub(rf"\1{REDACTED}@", _URL_QUERY.sub(rf"\1{REDACTED}", value))
+
+
+def _looked_at(request: Request, field: str) -> list[str]:
+    """The values that a request has where a rule looks, such as `when.query.x`, whole."""
     place, _, name = field.removeprefix("when.").partition(".")
     if place == "query":
-        return "\n".join(request.query.get(name, ()))
+        return [*request.query.get(name, ())]
     if place == "headers" or place == "host":
-        return request.header(name or place) or ""
-    return (request.body or b"").decode("utf-8", "replace") if place.startswith("json") else ""
+        return [value] if (value := request.header(name or place)) else []
+    return [request.body.decode("utf-8", "replace")] if place.startswith("json") and request.body else []
 
 
 def as_json(entry: Entry | Miss, moment: Callable[[float], str]) -> dict[str, Any]:
