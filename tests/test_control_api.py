@@ -566,6 +566,16 @@ def test_the_journal_has_what_was_mocked_and_nearly_was_and_no_secret(control: C
     assert control.told("GET", "/journal", query=f"after={entry['id']}")["entries"] == []
 
 
+def test_what_is_not_on_the_path_of_a_task_has_not_missed_it(control: Control) -> None:
+    rule = Rule("POST /exports", name="exports", task={"duration": "1s"})
+    control = Control(control.interface, [rule])
+    assert control.status("/exports/xyz") == 200
+    assert control.told("GET", "/journal", query="misses=1")["misses"] == []
+    assert control.status("/exports") == 200
+    (miss,) = control.told("GET", "/journal", query="misses=1")["misses"]
+    assert (miss["rule"], miss["field"]) == ("exports", "method")
+
+
 @pytest.mark.parametrize("query", ["limit=0", "limit=501", "limit=x", "after=-1", "misses=2", "limit=%D9%A3"])
 def test_a_wrong_parameter_of_the_journal_is_refused(control: Control, query: str) -> None:
     control.told("GET", "/journal", status=400, query=query)
