@@ -239,8 +239,13 @@ class Installation:
         if prefix := self.environment.control:
             self.applied = self.runtime.apply(declared)
             configuration, journal = self.applied.configuration, self.journal
-            key = [declared.triggers.fields.key.lower()] if declared.triggers is not None else []
-            journal.obey(redacted=[*declared.redacted, *key], bodies=declared.keeps_bodies)
+            # Whether triggers are on or off: clients go on sending it.
+            key_header = declared.trigger_table.key_header.lower()
+            journal.obey(
+                redacted=[*declared.redacted, key_header],
+                bodies=declared.keeps_bodies,
+                key=self.environment.key,
+            )
         snapshot = Snapshot(configuration, store=store, clock=self.clock, control=prefix, journal=journal)
         hosts = configuration.webhook_hosts if configuration.sends_webhooks else ()
         if hosts or self._courier is not None:
