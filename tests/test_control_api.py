@@ -513,6 +513,16 @@ def test_a_request_is_explained_as_the_command_does(control: Control) -> None:
     assert why == "off, switched off by ada: demo"
 
 
+def test_wrong_keys_are_told_of_after_an_explanation_as_before(
+    control: Control, caplog: pytest.LogCaptureFixture
+) -> None:
+    wrong = {"X-Mock-Status": "503", "X-Mock-Key": "wrong"}
+    control.told("POST", "/explain", {"path": "/a", "headers": wrong})
+    assert not [line for line in caplog.messages if line.startswith("wrong keys")]
+    control.send(Sent("GET", "/elsewhere", headers=tuple(wrong.items())))
+    assert len([line for line in caplog.messages if line.startswith("wrong keys")]) == 1
+
+
 @pytest.mark.parametrize(
     "sent",
     [{}, {"path": 3}, {"path": "a"}, {"path": "/a", "headers": {"a b": "c"}}, {"path": "/a", "headers": []}],
