@@ -221,6 +221,22 @@ def test_a_change_is_taken_back_and_so_are_all_of_them(control: Control) -> None
     assert (control.status("/a"), control.status("/new")) == (503, 200)
 
 
+@pytest.mark.parametrize("interface", ["ASGI", "WSGI"])
+def test_a_change_whose_rule_has_left_the_file_is_taken_back(interface: str, tmp_path: Path) -> None:
+    path = tmp_path / "mocks.toml"
+    path.write_text('[[rules]]\nname = "a"\nmatch = "/a"\nstatus = 503\n')
+    control = Control(interface, rules=path)
+    control.told("PATCH", "/rules/a", {"on": False, **BY})
+    path.write_text("rules = []\n")
+    control.look()
+    control.told("GET", "/rules/a", status=404)
+    assert control.told("DELETE", "/rules/a", query="by=ada&why=done") == {"rules": []}
+    control.told("DELETE", "/rules/a", status=404, query="by=ada&why=done")
+    path.write_text('[[rules]]\nname = "a"\nmatch = "/a"\nstatus = 410\n')
+    control.look()
+    assert control.status("/a") == 410
+
+
 def test_a_rule_that_is_off_is_not_had_by_its_name_either(control: Control) -> None:
     headers = {"x_mock_name": "a", "x_mock_key": KEY}
     assert control.status("/elsewhere", **headers) == 503

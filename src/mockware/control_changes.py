@@ -142,11 +142,13 @@ class Switchboard:
             )
 
     def delete(self, request: Request, name: str) -> Response:
-        """Takes back what was changed of a rule."""
-        self._views.entry(name)
+        """Takes back what was changed of a rule, be it there or not: a change outlives the file's rule."""
+        changed = name in self._desk.runtime.changes
+        if not changed:
+            self._views.entry(name)
         words = {key: found for key in ("by", "why") if (found := value_of(request, key)) is not None}
         terms = read_terms(words, ("by", "why"))
-        if name not in self._desk.runtime.changes:
+        if not changed:
             hint = "this rule is as its file declares it, and there is nothing to take back"
             raise ConfigError([Problem("request", hint, f"rule {quoted(name)}")])
         self._desk.change([], [name])
