@@ -175,6 +175,7 @@ def test_a_rule_is_switched_off_and_on_and_goes_back_by_itself(control: Control)
         "until": "2027-01-15T08:30:00.000Z",
         "uses": None,
         "uses_left": None,
+        "beneath": None,
     }
     assert control.status("/a") == 200
     control.now += 1799
@@ -220,6 +221,22 @@ def test_a_change_is_taken_back_and_so_are_all_of_them(control: Control) -> None
     control.told("POST", "/reset", BY)
     assert [rule["change"] for rule in control.told("GET", "/rules")["rules"]] == [None] * len(RULES)
     assert (control.status("/a"), control.status("/new")) == (503, 200)
+
+
+@pytest.mark.parametrize("interface", ["ASGI", "WSGI"])
+def test_a_change_whose_rule_has_left_the_file_is_taken_back(interface: str, tmp_path: Path) -> None:
+    path = tmp_path / "mocks.toml"
+    path.write_text('[[rules]]\nname = "a"\nmatch = "/a"\nstatus = 503\n')
+    control = Control(interface, rules=path)
+    control.told("PATCH", "/rules/a", {"on": False, **BY})
+    path.write_text("rules = []\n")
+    control.look()
+    control.told("GET", "/rules/a", status=404)
+    assert control.told("DELETE", "/rules/a", query="by=ada&why=done") == {"rules": []}
+    control.told("DELETE", "/rules/a", status=404, query="by=ada&why=done")
+    path.write_text('[[rules]]\nname = "a"\nmatch = "/a"\nstatus = 410\n')
+    control.look()
+    assert control.status("/a") == 410
 
 
 def test_a_rule_that_is_off_is_not_had_by_its_name_either(control: Control) -> None:
@@ -289,23 +306,58 @@ def test_a_number_of_uses_ends_a_rule_exactly(control: Control) -> None:
     control.told("GET", "/rules/new", status=404)
 
 
-def test_what_stands_in_the_place_of_a_declared_rule_is_switched_for_so_many_uses(control: Control) -> None:
-    control.told("PUT", "/rules/a", {"rule": {"match": "GET /a", "status": 418}, **BY})
-    control.told("PATCH", "/rules/a", {"on": True, "uses": 1, **BY})
-    assert control.status("/a") == 418
+def test_a_rule_of_run_time_is_as_it_was_added_after_a_switch(control: Control) -> None:
+    rule = {"match": "/new", "status": 418}
+    added = {"rule": rule, "for": "168h", "by": "bob", "why": "a week's demo"}
+    before = control.told("PUT", "/rules/new", added, 201)["change"]
+    told = control.told("PATCH", "/rules/new", {"on": False, "for": "5m", **BY})
+    assert (told["change"]["by"], told["change"]["beneath"]) == ("ada", before)
+    told = control.told("PATCH", "/rules/new", {"on": False, "for": "10m", **BY})  # a switch of a switch
+    assert told["change"]["beneath"] == before
+    assert control.status("/new") == 200
+    control.now += 600
     control.look()
-    assert control.status("/a") == 503
+    assert (control.status("/new"), control.listed("new")["change"]) == (418, before)
+    control.now = START + 168 * HOUR
+    control.look()
+    control.told("GET", "/rules/new", status=404)
+
+
+def test_a_switch_grants_no_uses_beyond_those_that_were_given(control: Control) -> None:
+    control.told("PUT", "/rules/new", {"rule": {"match": "/new", "status": 418}, "uses": 2, **BY}, 201)
+    assert control.status("/new") == 418
+    control.told("PATCH", "/rules/new", {"on": False, **BY})
+    assert control.status("/new") == 200
+    told = control.told("PATCH", "/rules/new", {"on": True, "for": "168h", **BY})
+    assert (told["change"]["uses_left"], told["change"]["until"]) == (1, "2027-01-15T16:00:00.000Z")
+    assert [control.status("/new") for _ in range(3)] == [418, 200, 200]
+    control.look()
+    control.told("GET", "/rules/new", status=404)
+
+
+def test_a_switch_that_outlasts_what_it_switches_takes_it_along(control: Control) -> None:
+    added = {"rule": {"match": "GET /a", "status": 418}, "for": "1m", **BY}
+    control.told("PUT", "/rules/a", added)
+    control.told("PATCH", "/rules/a", {"on": False, "for": "2m", **BY})
+    control.now += 60
+    control.look()
+    assert control.status("/a") == 200
+    control.now += 60
+    control.look()
+    assert (control.status("/a"), control.listed("a")["change"]) == (503, None)
 
 
 @pytest.mark.parametrize(
     ("place", "sent", "said"),
     [
         ("/rules/a", {"on": False, "uses": 1}, "a rule that is off is not used"),
-        ("/rules/a", {"on": True, "uses": 1}, "the rule is on as it is declared"),
+        ("/rules/a", {"on": True, "uses": 1}, "the rule is on without this switch"),
+        ("/rules/new", {"on": True, "uses": 1}, "the rule is on without this switch"),
         ("/rules/counted", {"on": True, "uses": 1}, "counts its answers already"),
     ],
 )
 def test_uses_that_mean_nothing_are_refused(control: Control, place: str, sent: Any, said: str) -> None:
+    control.told("PUT", "/rules/new", {"rule": {"match": "/new"}, **BY}, 201)
     (problem,) = control.told("PATCH", place, {**sent, **BY}, 422)["problems"]
     assert problem["key"] == "uses"
     assert said in problem["message"]
@@ -513,6 +565,16 @@ def test_a_request_is_explained_as_the_command_does(control: Control) -> None:
     assert told["answers"][0]["who"] == "the app"
     (why,) = [miss["reason"] for miss in told["misses"] if "'a'" in miss["label"]]
     assert why == "off, switched off by ada: demo"
+
+
+def test_wrong_keys_are_told_of_after_an_explanation_as_before(
+    control: Control, caplog: pytest.LogCaptureFixture
+) -> None:
+    wrong = {"X-Mock-Status": "503", "X-Mock-Key": "wrong"}
+    control.told("POST", "/explain", {"path": "/a", "headers": wrong})
+    assert not [line for line in caplog.messages if line.startswith("wrong keys")]
+    control.send(Sent("GET", "/elsewhere", headers=tuple(wrong.items())))
+    assert len([line for line in caplog.messages if line.startswith("wrong keys")]) == 1
 
 
 @pytest.mark.parametrize(
