@@ -20,6 +20,7 @@ from tests.server_table import _RUN, Server
 from tests.servers import Running
 
 from mockware.control_page import _MORE, control_page, page_fields
+from mockware.journal import MAX_MISSES
 from mockware.reference_page import asset
 from mockware.snippets import FRAMEWORKS, status_snippet
 
@@ -429,6 +430,23 @@ def test_near_misses_say_what_differed(page: Page, site: Site) -> None:
     expect(entry).to_contain_text("GET /tenants")
     expect(entry).to_contain_text("acme-only")
     expect(entry).to_contain_text("other")
+
+
+def test_near_misses_push_no_mock_out(page: Page, one_site: Site) -> None:
+    assert one_site.status("GET", "/payments/81") == 503
+    for _ in range(MAX_MISSES):
+        one_site.client.get("/tenants")
+    log_in(page, one_site)
+    view(page, "Journal")
+    entries = page.locator(".entries li")
+    mock = entries.filter(has_text="GET /payments/81")
+    expect(mock).to_have_count(1)
+    page.get_by_role("button", name="Near misses").click()
+    expect(entries).to_have_count(MAX_MISSES)
+    expect(mock).to_have_count(0)
+    page.get_by_role("button", name="Near misses").click()
+    expect(mock).to_have_count(1)
+    expect(page.get_by_text("No request has been mocked yet.")).to_be_hidden()
 
 
 def test_a_request_is_explained(page: Page, site: Site) -> None:

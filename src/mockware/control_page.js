@@ -146,7 +146,8 @@ const leave = (why = "") => {
   visit.abort();
   key = "";
   store(null);
-  journal.clear();
+  mocked.clear();
+  missed.clear();
   rows.clear();
   forgetBookmark();
   // Nothing stays behind in the page.
