@@ -37,7 +37,7 @@ const entry = (one) => {
   return made("li", {}, details);
 };
 
-const tell = later(TOLD_MS, () => {
+const tell = soon(TOLD_MS, () => {
   if (untold && !paused) at("journal-told").textContent = `${plural(untold, "more request")} mocked.`;
   untold = 0;
 });
