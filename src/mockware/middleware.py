@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from .installation import Installation, installed
+from .nesting import OwnMocks
 from .telemetry import Telemetry, telemetry
 
 if TYPE_CHECKING:
@@ -47,14 +48,14 @@ class MockMiddleware:
         self = cls._around(app)
         self._installation = installation
         self._api = installation.control_api()
-        installation.adopted_by(self._adopt)
+        installation.adopted_by(self._take_over)
         return self
 
     @classmethod
     def from_snapshot(cls, app: Any, snapshot: Snapshot) -> Self:
         """`app` with rules in front of it that are compiled already, whatever the environment says."""
         self = cls._around(app)
-        self._adopt(snapshot, asleep=False)
+        self._take_over(snapshot, asleep=False)
         return self
 
     @classmethod
@@ -75,6 +76,11 @@ class MockMiddleware:
     @abstractmethod
     def _adopt(self, snapshot: Snapshot, asleep: bool) -> None:
         """Answers by this snapshot from the next request on; the first one wakes it up if it is `asleep`."""
+
+    def _take_over(self, snapshot: Snapshot, asleep: bool) -> None:
+        if isinstance(self.app, OwnMocks):
+            self.app.adopt(snapshot)
+        self._adopt(snapshot, asleep)
 
     def _wake(self) -> None:
         if self._installation is not None:
