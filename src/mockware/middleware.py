@@ -5,7 +5,7 @@ Law: the two adapters differ in how they take a request and give a response, and
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .questions import Store
 
 
-class MockMiddleware:
+class MockMiddleware(ABC):
     """An app with rules in front of it. While mockware is off, calling the class gives the app itself."""
 
     __slots__ = ("__weakref__", "_api", "_background", "_generation", "_installation", "_telemetry", "app")
