@@ -123,12 +123,6 @@ def read_rule(document: Mapping[str, Any]) -> Rule:
     return file.rules[0]
 
 
-def rule_schema() -> dict[str, Any]:
-    """The JSON Schema of one rule, with what it refers to."""
-    declared: dict[str, Any] = schema()["$defs"]
-    return declared
-
-
 def _placed(source: str, document: Mapping[str, Any], error: ValidationError) -> Iterator[Problem]:
     """A file's problems, with the rule's number and name in the place of its index."""
     for place, problem in findings(error, _known_keys):
