@@ -1261,6 +1261,19 @@ def test_a_file_that_code_and_environment_name_counts_once_in_its_first_place(tm
     assert configuration.sources == (str(path), str(other))
 
 
+def test_a_file_that_is_spelled_in_two_ways_counts_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path, "toml", {"rules": [{"match": "/a", "name": "down"}, {"match": "/b"}]})
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link.toml").symlink_to(path)
+    monkeypatch.chdir(tmp_path)
+    for spelling in (str(path), f"./{path.name}", f"folder/../{path.name}", "link.toml"):
+        configuration = loaded(path.name, MOCKWARE_FILE=spelling)
+        assert [entry.name for entry in configuration.entries] == ["down", "/b"]
+        assert configuration.sources == (spelling,)
+
+
 def test_two_rules_of_one_name_in_two_sources_are_refused_with_both_sources(tmp_path: Path) -> None:
     one = write(tmp_path, "toml", {"rules": [{"match": "/a", "name": "down"}]})
     two = write(tmp_path, "json", {"rules": [{"match": "/b", "name": "down"}]})

@@ -64,8 +64,6 @@ def installed(
         problems[:0] = error.problems
     if problems or installation is None:
         raise ConfigError(problems)
-    # At WARNING, so that a service whose logging nobody set up shows that its answers may be mocks.
-    logger.warning("mockware is ON (%s): %s", environment.why, str(installation))
     return installation
 
 
@@ -122,6 +120,11 @@ class Installation:
             return line
         # The trigger fields tell a right key from a wrong one, however often they are asked.
         return f"{line}; MOCKWARE_KEY has fewer than {MIN_KEY_CHARS} characters, and can be guessed"
+
+    def announce(self) -> None:
+        """Says that it is on, once there is an app that it is in front of."""
+        # At WARNING, so that a service whose logging nobody set up shows that its answers may be mocks.
+        logger.warning("mockware is ON (%s): %s", self.environment.why, str(self))
 
     @property
     def store_name(self) -> str:
