@@ -34,9 +34,9 @@ from tests.by_hand import (
 
 import mockware
 from mockware import ConfigError, Rule, waiting
+from mockware.attempts import MAX_WRONG, WINDOW_S
 from mockware.changes import MAX_CHANGES, MAX_DOCUMENT_BYTES, MAX_DOCUMENT_DEPTH, Change
 from mockware.control_api import ControlAPI
-from mockware.control_guard import MAX_WRONG, WINDOW_S
 from mockware.control_journal import MAX_STREAMS, NEWS_S, QUIET_S, Events
 from mockware.control_messages import MAX_BODY_BYTES
 from mockware.journal import REDACTED

@@ -4,14 +4,8 @@ import hmac
 
 import pytest
 
-from mockware.control_guard import (
-    MAX_ADDRESSES,
-    MAX_WRONG,
-    MAX_WRONG_OF_PROXY,
-    WINDOW_S,
-    Guard,
-    RefusedError,
-)
+from mockware.attempts import MAX_ADDRESSES, MAX_WRONG, MAX_WRONG_OF_PROXY, WINDOW_S
+from mockware.control_guard import Guard, RefusedError
 from mockware.messages import Request
 
 
@@ -81,7 +75,7 @@ def test_as_many_addresses_are_remembered_as_there_is_room_for() -> None:
     for i in range(MAX_ADDRESSES + 5):
         guard_status = status_of(guard, From(f"10.0.{i // 256}.{i % 256}", "x"))
         assert guard_status == 401
-    assert len(guard._wrong) == MAX_ADDRESSES
+    assert len(guard._attempts._wrong) == MAX_ADDRESSES
 
 
 def test_behind_a_trusted_proxy_its_word_for_the_host_counts() -> None:
@@ -153,8 +147,8 @@ def test_wrong_keys_are_kept_as_digests_that_no_other_process_can_make() -> None
     one, other = Guard("k", clock=Clock()), Guard("k", clock=Clock())
     for guard in (one, other):
         assert status_of(guard, From("a", "hunter2")) == 401
-    assert "hunter2" not in repr(vars(one))
-    assert one._wrong["a"][1] != other._wrong["a"][1]
+    assert "hunter2" not in repr([vars(one), vars(one._attempts)])
+    assert one._attempts._wrong["a"][1] != other._attempts._wrong["a"][1]
 
 
 @pytest.mark.parametrize("presented", ["k", "", "x" * 5000, "a key of this test"])

@@ -18,16 +18,16 @@ HOUSE = """
  1  addresses asgi_requests bodies callers conditions documents environment logs origins pacing paths
     preferences questions replies task_ids task_records template_values tokens upstream validation
     wsgi_requests
- 2  asgi_background control_guard cors crew deliveries dialect handlers index lookout match memory_store
-    owed patches posting redis_store sqlite_store telemetry template_sandbox triggers upstream_failures
-    waiting wsgi_background
- 3  asgi_patching aspnet_code azure_dialect courier decisions express_code fallback faults forwarding
-    go_code google_dialect jsonapi_dialect odata_dialect ogc_dialect plain_dialect python_code
-    rails_code reference schemas spring_code templates trigger_cookies wsgi_patching
- 4  asgi_replies connections dialects django_code exchange fastapi_code flask_code journal
-    reference_document reference_page relay stores templated wsgi_replies
- 5  answers control_page proxy
- 6  settings task_table
+ 2  asgi_background attempts cors crew deliveries dialect handlers index lookout match memory_store owed
+    patches posting redis_store sqlite_store telemetry template_sandbox upstream_failures waiting
+    wsgi_background
+ 3  asgi_patching aspnet_code azure_dialect control_guard courier decisions express_code fallback faults
+    forwarding go_code google_dialect jsonapi_dialect odata_dialect ogc_dialect plain_dialect
+    python_code rails_code spring_code templates triggers wsgi_patching
+ 4  asgi_replies connections dialects django_code exchange fastapi_code flask_code journal reference
+    relay schemas stores templated trigger_cookies wsgi_replies
+ 5  answers proxy reference_document reference_page
+ 6  control_page settings task_table
  7  rules
  8  configuration rules_files task_answers
  9  changes config rule_documents task_hooks task_lists

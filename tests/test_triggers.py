@@ -2,6 +2,7 @@
 
 import hmac
 import json
+import time
 from collections import Counter
 from typing import Any
 from urllib.parse import quote
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from mockware.attempts import MAX_WRONG, WINDOW_S, Attempts
 from mockware.messages import Request, Response
 from mockware.tokens import MAX_TOKEN_CHARS, Scope, TokenKey
 from mockware.triggers import (
@@ -479,6 +481,49 @@ def test_the_key_is_compared_in_constant_time_and_not_kept_as_it_is(monkeypatch:
     assert "s3cret" not in repr(vars(triggers))
 
 
+class From(Request):
+    """A request for a 202, with the address that it comes from and the key that it shows."""
+
+    def __init__(self, client: str, key: str, **headers: str) -> None:
+        super().__init__("GET", "/", headers={STATUS: "202", KEY: key, **headers})
+        self._client = client
+
+    @property
+    def client(self) -> str:  # type: ignore[override]
+        return self._client
+
+
+def test_an_address_that_guesses_is_not_told_which_key_is_right_for_a_minute() -> None:
+    told: list[str] = []
+    now = [0.0]
+    triggers = Triggers(key=SECRET)
+    triggers.tell_wrong_key = told.append
+    triggers._attempts = Attempts(clock=lambda: now[0])
+    for i in range(MAX_WRONG - 1):
+        assert triggers.read(From("a", f"x{i}")) is None
+    # One that was refused before tells nobody anything.
+    assert triggers.read(From("a", "x0")) is None
+    assert triggers.read(From("a", SECRET)) is not None
+    assert triggers.read(From("a", "one more")) is None
+    assert triggers.read(From("a", SECRET)) is None
+    assert len(told) == MAX_WRONG + 2
+    # Nobody guesses a token, nor does anybody else's address.
+    assert triggers.read(From("a", TokenKey(SECRET).sign(Scope(expires_at=time.time() + 60)))) is not None
+    assert triggers.read(From("b", SECRET)) is not None
+    assert triggers.apart().read(From("a", SECRET)) is not None
+    now[0] = WINDOW_S
+    assert triggers.read(From("a", SECRET)) is not None
+
+
+def test_behind_a_trusted_proxy_each_client_guesses_for_itself() -> None:
+    triggers = Triggers(key=SECRET, trusts_forwarded=True)
+    triggers.tell_wrong_key = lambda field: None
+    for i in range(MAX_WRONG):
+        triggers.read(From("proxy", f"x{i}", **{"x-forwarded-for": "192.0.2.1"}))
+    assert triggers.read(From("proxy", SECRET, **{"x-forwarded-for": "192.0.2.1"})) is None
+    assert triggers.read(From("proxy", SECRET, **{"x-forwarded-for": "192.0.2.2"})) is not None
+
+
 # Tokens
 
 SECRET = "a secret of this test"
@@ -762,14 +807,13 @@ def test_wrong_keys_are_told_of_by_their_place_and_right_ones_are_not() -> None:
     assert told == []
 
 
-def test_however_many_are_wrong_the_right_ones_are_heeded(caplog: pytest.LogCaptureFixture) -> None:
+def test_however_many_keys_are_wrong_a_token_is_heeded(caplog: pytest.LogCaptureFixture) -> None:
     triggers = Triggers(key=SECRET)
     for number in range(5000):
         headers = {STATUS: "503", KEY: f"guess {number}"}
         assert triggers.read(Request("GET", "/", headers=headers)) is None
-    for shown in (SECRET, signed(expires_at=LATER)):
-        headers = {STATUS: "503", KEY: shown}
-        assert triggers.read(Request("GET", "/", headers=headers), lambda: NOON) == ONE_503
+    headers = {STATUS: "503", KEY: signed(expires_at=LATER)}
+    assert triggers.read(Request("GET", "/", headers=headers), lambda: NOON) == ONE_503
     assert len(caplog.records) <= 2  # one a minute
     assert "guess" not in caplog.text
 

@@ -89,7 +89,7 @@ def load(
     return Configuration(
         tuple(entries),
         tuple(never),
-        triggers_of(table, environment, cors),
+        triggers_of(table, environment, cors, trusts_forwarded=trusts_forwarded),
         tuple(sources),
         environment.service,
         environment.key,

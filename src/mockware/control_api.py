@@ -71,8 +71,7 @@ class ControlAPI:
         }
 
     def forked(self) -> None:
-        """In a child: nobody listens, and no lock is held."""
-        self._guard.forked()
+        """In a child: nobody listens."""
         self._streams.forked()
 
     def respond(self, request: Request, *, streams: bool = False) -> Response | Events:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from copy import copy
 from difflib import SequenceMatcher
 from heapq import nlargest
 from typing import NamedTuple
@@ -144,9 +143,7 @@ class _Explainer:
         if configuration.triggers is not None:
             # Nobody is guessing here, and what is wrong with a key is a part of the answer. Those that answer
             # requests meanwhile go on telling.
-            silent = copy(configuration.triggers)
-            silent.tell_wrong_key = lambda field: None
-            configuration = configuration._replace(triggers=silent)
+            configuration = configuration._replace(triggers=configuration.triggers.apart())
         self._snapshot = Snapshot(configuration, store=self._store, clock=clock, chance=chance)
         self._clock = clock
         self._candidates = self._snapshot.find(request.path) or ()

@@ -188,7 +188,9 @@ def cors_of(table: CorsTable, *, timing: bool) -> Cors:
     )
 
 
-def triggers_of(table: TriggerTable, environment: Environment, cors: Cors | None) -> Triggers | None:
+def triggers_of(
+    table: TriggerTable, environment: Environment, cors: Cors | None, *, trusts_forwarded: bool
+) -> Triggers | None:
     if not table.enabled:
         return None
     return Triggers(
@@ -201,4 +203,5 @@ def triggers_of(table: TriggerTable, environment: Environment, cors: Cors | None
         query=table.query,
         cookie=table.cookie,
         trusted_origins=() if cors is None else cors.origins,
+        trusts_forwarded=trusts_forwarded,
     )

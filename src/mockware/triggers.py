@@ -11,9 +11,11 @@ import hmac
 import re
 import time
 from collections.abc import Callable, Collection, Container, Sequence
-from typing import NamedTuple
+from copy import copy
+from typing import NamedTuple, Self
 from urllib.parse import unquote
 
+from .attempts import Attempts
 from .durations import MAX_DELAY_S, parse_delay
 from .exceptions import quoted
 from .logs import WrongKeys
@@ -101,6 +103,7 @@ class Triggers:
         query: str | None = None,
         cookie: str | None = None,
         trusted_origins: Container[str] = (),
+        trusts_forwarded: bool = False,
     ) -> None:
         self.fields = fields
         self.query = query
@@ -112,8 +115,8 @@ class Triggers:
         self.service = service
         self._key = _derived(key.encode("utf-8", "surrogateescape")) if key else None
         self._token_key = TokenKey(key) if key else None
-        # Wrong keys are compared whoever sends how many, so that nobody is locked out by others: what bounds
-        # guessing is the length of the key. What is limited is what they are told of.
+        self._attempts = Attempts()
+        self._trusts_forwarded = trusts_forwarded
         self.tell_wrong_key: Callable[[str], None] = WrongKeys().tell
         self._status, self._name, self._delay, self._key_field = (name.lower() for name in fields)
         self._member = f"mock.{service}" if service else None
@@ -256,12 +259,24 @@ class Triggers:
         shown = request.header(self._key_field)
         if shown is None:
             return None
+        # Whoever guesses may be behind the same address as those who have one, which nobody guesses.
         if (scope := self._token_key.read(shown)) is not None:
             return scope
-        if hmac.compare_digest(self._key, _derived(shown.encode("latin-1", "replace"))):
-            return ANYTHING
+        presented = shown.encode("latin-1", "replace")
+        trusts_forwarded = self._trusts_forwarded
+        if not self._attempts.wait_s(request, trusts_forwarded=trusts_forwarded):
+            if hmac.compare_digest(self._key, _derived(presented)):
+                return ANYTHING
+            self._attempts.note_wrong(request, presented, trusts_forwarded=trusts_forwarded)
         self.tell_wrong_key(self.fields.key)
         return None
+
+    def apart(self) -> Self:
+        """The same for whoever only wants to know: nobody is told of a wrong key, and none is counted."""
+        same = copy(self)
+        same._attempts = Attempts()
+        same.tell_wrong_key = lambda field: None
+        return same
 
     def member_of(self, request: Request) -> Member | None:
         """What `baggage` has for this service."""
