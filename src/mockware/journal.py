@@ -134,6 +134,15 @@ class Journal:
             found = list(self._misses)
         return [miss for miss in reversed(found) if miss.id > after and rule in (None, miss.rule)][:limit]
 
+    def since(self, after: int) -> list[Entry | Miss]:
+        """All that was noted after this id, the oldest first; at one moment, so that none is left out."""
+        if self.last_id == after:
+            return []
+        with self._lock:
+            found: list[Entry | Miss] = [entry for entry, _ in self._entries if entry.id > after]
+            found += [miss for miss in self._misses if miss.id > after]
+        return sorted(found, key=lambda one: one.id)
+
     def forked(self) -> None:
         """In a child: the lock may have been held when the process was copied."""
         self._lock = threading.Lock()
