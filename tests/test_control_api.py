@@ -855,6 +855,18 @@ def test_events_go_on_after_the_last_that_was_seen_unless_another_process_counte
     assert told_by(stream) == [("rules", f"{here}-4"), ("mock", f"{here}-5")]
 
 
+def test_the_document_tells_of_every_kind_of_event() -> None:
+    control = Control("ASGI")
+    told = control.told("GET", "/openapi.json")["paths"]["/events"]["get"]
+    stream = events_after(control, "")
+    control.status("/a")
+    control.status("/c")
+    kinds = {kind for kind, _ in told_by(stream)}
+    assert kinds == {"mock", "miss", "rules"}
+    assert kinds <= {*re.findall("`([a-z]+)`", told["summary"])}
+    assert [parameter["name"] for parameter in told["parameters"]] == ["Last-Event-ID"]
+
+
 def test_whoever_reconnects_is_told_of_nothing_twice_and_of_all_that_happened_meanwhile() -> None:
     control = Control("ASGI")
     stream = events_after(control, "")
