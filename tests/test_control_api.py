@@ -797,6 +797,9 @@ def test_the_line_that_asks_for_a_status_is_one_that_does(
 
 def test_wsgi_has_no_events_and_says_what_to_do_instead() -> None:
     assert "journal" in Control("WSGI").told("GET", "/events", status=501)["detail"]
+    # RFC 9110 section 9.3.2: HEAD has the fields that GET would have.
+    assert Control("WSGI").ask("HEAD", "/events").status == 501
+    assert Control("ASGI").ask("HEAD", "/events").status == 200
 
 
 def test_events_tell_of_mocks_and_swaps_and_are_not_for_everybody_at_once() -> None:
