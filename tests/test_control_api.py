@@ -567,6 +567,19 @@ def test_the_journal_has_what_was_mocked_and_nearly_was_and_no_secret(control: C
     assert control.told("GET", "/journal", query=f"after={entry['id']}")["entries"] == []
 
 
+@pytest.mark.parametrize(("when", "kept"), [("", None), ("when = { json = { a = 1 } }", '{"a": 1}')])
+def test_a_body_is_kept_if_a_rule_has_looked_at_it(
+    when: str, kept: str | None, control: Control, tmp_path: Path
+) -> None:
+    path = tmp_path / "mocks.toml"
+    path.write_text(f'[journal]\nbodies = true\n[[rules]]\nmatch = "/b"\n{when}\n')
+    control = Control(control.interface, path)
+    sent = Sent("POST", "/b", headers=(("Content-Type", "application/json"),), body=(b'{"a": 1}',))
+    assert control.send(sent).status == 202
+    (entry,) = control.told("GET", "/journal")["entries"]
+    assert entry.get("body") == kept
+
+
 def test_what_is_not_on_the_path_of_a_task_has_not_missed_it(control: Control) -> None:
     rule = Rule("POST /exports", name="exports", task={"duration": "1s"})
     control = Control(control.interface, [rule])
