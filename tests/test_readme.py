@@ -30,7 +30,7 @@ from tests.pytest_runs import run_tests
 from tests.upstreams import Upstream
 
 import mockware
-from mockware.journal import MAX_BODY_BYTES
+from mockware.journal import MAX_BODY_BYTES, MAX_BYTES, MAX_ENTRIES
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -183,6 +183,7 @@ def test_the_rules_file_is_valid_and_names_the_schema_that_the_text_writes() -> 
 
 def test_what_it_says_of_the_journal_is_what_the_journal_keeps() -> None:
     text = " ".join(README.split())
+    assert f"at most {MAX_ENTRIES} and as many as {MAX_BYTES // 1024**2} MiB hold" in text
     assert f"keeps the first {MAX_BODY_BYTES // 1024} KiB of a body that a rule has looked at" in text
 
 
