@@ -6,6 +6,7 @@ One table of requests runs through both sides, whose answers must be equal; the 
 import io
 import json
 import logging
+import os
 import re
 import shlex
 import threading
@@ -628,6 +629,19 @@ def test_the_journal_has_what_was_mocked_and_nearly_was_and_no_secret(control: C
     assert control.told("GET", "/journal", query=f"after={entry['id']}")["entries"] == []
 
 
+@pytest.mark.parametrize(("when", "kept"), [("", None), ("when = { json = { a = 1 } }", '{"a": 1}')])
+def test_a_body_is_kept_if_a_rule_has_looked_at_it(
+    when: str, kept: str | None, control: Control, tmp_path: Path
+) -> None:
+    path = tmp_path / "mocks.toml"
+    path.write_text(f'[journal]\nbodies = true\n[[rules]]\nmatch = "/b"\n{when}\n')
+    control = Control(control.interface, path)
+    sent = Sent("POST", "/b", headers=(("Content-Type", "application/json"),), body=(b'{"a": 1}',))
+    assert control.send(sent).status == 202
+    (entry,) = control.told("GET", "/journal")["entries"]
+    assert entry.get("body") == kept
+
+
 def test_what_is_not_on_the_path_of_a_task_has_not_missed_it(control: Control) -> None:
     rule = Rule("POST /exports", name="exports", task={"duration": "1s"})
     control = Control(control.interface, [rule])
@@ -858,6 +872,9 @@ def test_the_line_that_asks_for_a_status_is_one_that_does(
 
 def test_wsgi_has_no_events_and_says_what_to_do_instead() -> None:
     assert "journal" in Control("WSGI").told("GET", "/events", status=501)["detail"]
+    # RFC 9110 section 9.3.2: HEAD has the fields that GET would have.
+    assert Control("WSGI").ask("HEAD", "/events").status == 501
+    assert Control("ASGI").ask("HEAD", "/events").status == 200
 
 
 def test_events_tell_of_mocks_and_swaps_and_are_not_for_everybody_at_once() -> None:
@@ -870,7 +887,7 @@ def test_events_tell_of_mocks_and_swaps_and_are_not_for_everybody_at_once() -> N
     assert refused.status == 503
     stream = streams[0]
     assert isinstance(stream, Events)
-    assert stream.news().startswith(b"event: rules\n")
+    assert b"event: rules\n" in stream.news()
     assert stream.news() == b""
     control.status("/a")
     control.status("/c")
@@ -880,24 +897,96 @@ def test_events_tell_of_mocks_and_swaps_and_are_not_for_everybody_at_once() -> N
     assert isinstance(api.respond(asked, streams=True), Events)
 
 
+def events_after(control: Control, seen: str) -> Events:
+    headers = {"authorization": f"Bearer {KEY}", "last-event-id": seen}
+    asked = Request("GET", "/_m/api/events", headers=headers)
+    stream = control.app._api.respond(asked, streams=True)
+    assert isinstance(stream, Events)
+    return stream
+
+
+def told_by(stream: Events) -> list[tuple[str, str]]:
+    """The kind and the id of each event that there is now."""
+    events = [event.split("\n") for event in stream.news().decode().split("\n\n") if event]
+    return [(event.removeprefix("event: "), said.removeprefix("id: ")) for said, event, _ in events]
+
+
 def test_events_go_on_after_the_last_that_was_seen_unless_another_process_counted_it() -> None:
     control = Control("ASGI")
-    api: ControlAPI = control.app._api
-    for _ in range(3):
-        control.status("/a")
-    for seen, found in (("1", [2, 3]), ("3", []), ("99", []), ("", []), ("-1", []), ("x", [])):
-        headers = {"authorization": f"Bearer {KEY}", "last-event-id": seen}
-        stream = api.respond(Request("GET", "/_m/api/events", headers=headers), streams=True)
-        assert isinstance(stream, Events)
-        ids = [int(line[4:]) for line in stream.news().decode().splitlines() if line.startswith("id: ")]
-        assert ids == found, seen
+    here, elsewhere = os.getpid(), os.getpid() + 1
+    for path in ("/a", "/c", "/a", "/c"):
+        control.status(path)
+    later = [("miss", f"{here}-2"), ("mock", f"{here}-3"), ("miss", f"{here}-4")]
+    for seen, found in (
+        (f"{here}-1", later),
+        (f"{here}-2", later[1:]),
+        (f"{here}-4", []),
+        *((seen, []) for seen in (f"{here}-99", f"{here}-x", f"{here}-\u0661", f"{here}-", f"{elsewhere}-1")),
+        *((seen, []) for seen in ("1", "", "-1", "x", "-")),
+    ):
+        stream = events_after(control, seen)
+        assert [event for event in told_by(stream) if event[0] != "rules"] == found, seen
+        assert told_by(stream) == []
         stream.close()
-    headers = {"authorization": f"Bearer {KEY}", "last-event-id": "3"}
-    stream = api.respond(Request("GET", "/_m/api/events", headers=headers), streams=True)
-    assert isinstance(stream, Events)
+    stream = events_after(control, f"{here}-4")
     control.status("/a")
-    assert isinstance(stream, Events)
-    assert b"id: 4\n" in stream.news()
+    assert told_by(stream) == [("rules", f"{here}-4"), ("mock", f"{here}-5")]
+
+
+def test_the_document_tells_of_every_kind_of_event() -> None:
+    control = Control("ASGI")
+    told = control.told("GET", "/openapi.json")["paths"]["/events"]["get"]
+    stream = events_after(control, "")
+    control.status("/a")
+    control.status("/c")
+    kinds = {kind for kind, _ in told_by(stream)}
+    assert kinds == {"mock", "miss", "rules"}
+    assert kinds <= {*re.findall("`([a-z]+)`", told["summary"])}
+    assert [parameter["name"] for parameter in told["parameters"]] == ["Last-Event-ID"]
+
+
+def test_whoever_reconnects_is_told_of_nothing_twice_and_of_all_that_happened_meanwhile() -> None:
+    control = Control("ASGI")
+    stream = events_after(control, "")
+    ((_, seen),) = told_by(stream)
+    told: list[str] = []
+    for path in ("/c", "/a", "/c", "/c", "/a"):
+        stream.close()
+        control.status(path)  # while nobody listens
+        stream = events_after(control, seen)
+        control.status(path)
+        events = told_by(stream)
+        told += [event[1] for event in events if event[0] != "rules"]
+        seen = events[-1][1]
+    assert told == [f"{os.getpid()}-{i}" for i in range(1, 11)]
+
+
+def test_what_is_noted_while_events_are_told_is_told_once() -> None:
+    control = Control("ASGI")
+    stream = events_after(control, "")
+    told_by(stream)
+    journal = control.app._installation.journal
+    told: list[str] = []
+
+    class Noting:
+        """A lock behind which another request has been just before: that is where two threads meet."""
+
+        def __enter__(self) -> None:
+            journal._lock = lock
+            control.status("/a")
+            control.status("/c")
+            lock.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            lock.release()
+
+    lock = journal._lock
+    for _ in range(3):
+        control.status("/c")
+        journal._lock = Noting()
+        told += [event[1] for event in told_by(stream) if event[0] != "rules"]
+    told += [event[1] for event in told_by(stream)]
+    assert told == [f"{os.getpid()}-{i}" for i in range(1, 10)]
 
 
 def test_a_stream_without_news_says_now_and_then_that_it_is_there() -> None:

@@ -17,6 +17,9 @@ from tests.docker_stand_in import is_kept
 from tests.guide_reader import GUIDES, ROOT, Reader, blocks, is_shown, stand_in
 from tests.toolchains import need
 
+from mockware import cors, triggers
+from mockware.waiting import too_many_sleepers
+
 NAMES = ("container", "kubernetes", "systemd", "frontend", "runbook")
 
 
@@ -171,6 +174,12 @@ def test_a_front_ends_tests_see_its_outage_without_disturbing_anybody(tmp_path: 
         failed = reader.run("! MOCK_TOKEN=forged CHROMIUM=$(command -v chromium) npx playwright test")
         assert "3 failed" in failed
         assert "1 passed" in failed
+
+
+def test_the_runbook_has_every_value_of_x_mock_rule_that_is_no_rules_name() -> None:
+    page = (GUIDES / "runbook.md").read_text("utf-8")
+    words = {triggers.RULE_NAME, cors.RULE_NAME, too_many_sleepers("", "GET").rule}
+    assert words == set(re.findall(r"^\| `([a-z]+)` \|", page, re.MULTILINE))
 
 
 def test_the_runbook_tells_a_mock_from_a_fault_and_ends_it(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """The journal: bounded in number and in bytes, without secrets, and silent about passthrough."""
 
+import gc
 import json
+import tracemalloc
 from time import process_time
 from typing import Any
 from urllib.parse import quote
@@ -275,6 +277,26 @@ def test_the_bytes_of_all_entries_are_bounded_and_so_is_each_part() -> None:
     ]
     assert len(sizes) < MAX_ENTRIES
     assert sum(sizes) <= MAX_BYTES
+
+
+@pytest.mark.parametrize("letter", ["a", "\u00e9", "\u4e16", "\U0001f600"])
+@pytest.mark.parametrize("length", [20, MAX_VALUE_CHARS])
+def test_the_bytes_of_all_entries_are_what_they_take_in_memory(letter: str, length: int) -> None:
+    kept = journal(bodies=True)
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for i in range(MAX_ENTRIES):
+            headers = {f"x-{i}-{j}": f"{i}{letter * length}" for j in range(MAX_HEADERS)}
+            request = Request(f"GET{i}", f"/{i}/{letter * length}", headers=headers, body=b"%d" % i)
+            kept.note(request, MOCK, ())
+        del request, headers
+        gc.collect()
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before <= MAX_BYTES * 1.02  # besides the deque itself
+    assert len(kept.entries()) == MAX_ENTRIES or after - before >= MAX_BYTES * 0.9, "it is used, too"
 
 
 def test_a_near_miss_names_the_field_that_differed() -> None:

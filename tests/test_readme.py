@@ -30,6 +30,7 @@ from tests.pytest_runs import run_tests
 from tests.upstreams import Upstream
 
 import mockware
+from mockware.journal import MAX_BODY_BYTES, MAX_BYTES, MAX_ENTRIES
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -178,6 +179,12 @@ def test_a_command_of_the_text_does_what_it_says(command: str, on: Path) -> None
 def test_the_rules_file_is_valid_and_names_the_schema_that_the_text_writes() -> None:
     assert len(tomllib.loads(RULES)["rules"]) == 7
     assert RULES.startswith("#:schema ./mockware.schema.json\n")
+
+
+def test_what_it_says_of_the_journal_is_what_the_journal_keeps() -> None:
+    text = " ".join(README.split())
+    assert f"at most {MAX_ENTRIES} and as many as {MAX_BYTES // 1024**2} MiB hold" in text
+    assert f"keeps the first {MAX_BODY_BYTES // 1024} KiB of a body that a rule has looked at" in text
 
 
 def test_every_variable_of_the_environment_is_in_the_table() -> None:

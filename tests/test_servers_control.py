@@ -166,6 +166,7 @@ def test_events_arrive_as_they_happen_and_the_server_can_stop_meanwhile() -> Non
         listening.request("GET", f"{API}/events", headers={"Authorization": f"Bearer {KEY}"})
         stream = listening.getresponse()
         assert (stream.status, stream.getheader("content-type")) == (200, "text/event-stream")
+        assert stream.readline().startswith(f"id: {line.pid}-".encode())
         assert stream.readline() == b"event: rules\n"
         line.ask("GET", "/stateless")
         while (got := stream.readline()) != b"event: mock\n":

@@ -94,10 +94,10 @@ class ControlAPI:
             if handler is None:
                 allow = ", ".join(sorted({*methods, *(("HEAD",) if "GET" in methods else ())}))
                 return problem_answer(405, f"allowed here: {allow}", headers=[("Allow", allow)])
-            if place == "/api/events" and request.method == "HEAD":
-                return text_answer("", "text/event-stream")
             if place == "/api/events" and not streams:
                 return problem_answer(501, "this server sends no events; ask for the journal now and then")
+            if place == "/api/events" and request.method == "HEAD":
+                return text_answer("", "text/event-stream")
             return handler(request)
         except RefusedError as refused:
             return refusal_answer(refused)

@@ -287,6 +287,13 @@ _NAME = {
     "required": True,
     "schema": {"type": "string", "minLength": 1},
 }
+_LAST_EVENT_ID = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "description": "The `id` of the last event, `PROCESS-N`: goes on after it, if the same process answers.",
+    "schema": _TEXT,
+    "example": "4711-42",
+}
 _ERRORS = {
     "400": "What was sent is not JSON, or a parameter is wrong.",
     "401": "`Authorization: Bearer KEY` is missing or wrong.",
@@ -455,9 +462,11 @@ def document(prefix: str, version: str) -> dict[str, Any]:
             },
             "/events": {
                 "get": _operation(
-                    "Server-sent events: `mock` (an entry of the journal), `rules` (the generation).",
+                    "Server-sent events: `mock` (an entry of the journal), `miss` (a near miss), `rules` "
+                    "(the generation); the data of each has its `process`, too.",
                     {"text/event-stream": {"schema": _TEXT}},
                     *("501", "503"),
+                    parameters=(_LAST_EVENT_ID,),
                 ),
             },
             "/export": {

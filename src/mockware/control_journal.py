@@ -22,7 +22,7 @@ from .control_messages import (
 )
 from .control_views import Desk
 from .exceptions import quoted
-from .journal import MAX_ENTRIES, Entry, Journal, Miss, as_json
+from .journal import MAX_ENTRIES, Entry, Journal, as_json
 from .messages import Request, Response
 
 # Whoever watches sees a mock while still looking; more often would be felt by nobody.
@@ -38,6 +38,9 @@ MAX_STREAMS = 20
 
 class Events:
     """What happens from now on, as server-sent events (https://html.spec.whatwg.org/#server-sent-events).
+
+    The id of each is `PROCESS-N`, N being the id of the last entry or miss that was told: each process counts
+    its own.
 
     Whoever sends them begins with `opening`, then asks `news` every `NEWS_S` seconds, and closes it after
     `STREAM_S` seconds, or when the client has gone.
@@ -58,24 +61,20 @@ class Events:
         lines: list[str] = []
         if self._desk.generation != self._generation:
             self._generation = self._desk.generation
-            change = {"generation": self._generation, "process": getpid()}
-            lines.append(f"event: rules\ndata: {json.dumps(change)}\n\n")
-        last = self._journal.last_id
-        if last != self._last:
-            for entry in reversed(self._journal.entries(after=self._last)):
-                lines.append(f"id: {entry.id}\nevent: mock\ndata: {self._data(entry)}\n\n")
-            for miss in reversed(self._journal.misses(after=self._last)):
-                lines.append(f"event: miss\ndata: {self._data(miss)}\n\n")
-            self._last = last
+            lines.append(self._event("rules", {"generation": self._generation}))
+        for found in self._journal.since(self._last):
+            self._last = found.id
+            lines.append(self._event("mock" if isinstance(found, Entry) else "miss", as_json(found, moment)))
         self._quiet_s = 0.0 if lines else self._quiet_s + NEWS_S
         if self._quiet_s >= QUIET_S:
             self._quiet_s = 0.0
             lines.append(": still here\n\n")
         return "".join(lines).encode()
 
-    def _data(self, found: Entry | Miss) -> str:
-        # Each process counts its own.
-        return json.dumps({**as_json(found, moment), "process": getpid()})
+    def _event(self, kind: str, data: dict[str, Any]) -> str:
+        process = getpid()
+        said = json.dumps({**data, "process": process})
+        return f"id: {process}-{self._last}\nevent: {kind}\ndata: {said}\n\n"
 
     def close(self) -> None:
         self._done(self)
@@ -94,11 +93,15 @@ class Streams:
         self._open = WeakSet()
 
     def begin(self, request: Request) -> Response | Events:
-        """What tells of all that comes after the event that the client saw last."""
+        """What tells of all that comes after the event that the client saw last.
+
+        One of another process says nothing of what came before or after here: then it is all from now on.
+        """
         if len(self._open) >= MAX_STREAMS:
             return problem_answer(503, f"{MAX_STREAMS} streams are open already; ask for the journal")
-        last = request.header("last-event-id") or ""
-        after = int(last) if last.isascii() and last.isdigit() and len(last) < 16 else None
+        process, _, last = (request.header("last-event-id") or "").partition("-")
+        is_ours = process == str(getpid()) and last.isascii() and last.isdigit() and len(last) < 16
+        after = int(last) if is_ours else None
         events = Events(self._desk, after, self._ended)
         self._open.add(events)
         return events

@@ -12,6 +12,7 @@ import re
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from sys import getsizeof
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote
 
@@ -23,8 +24,11 @@ from .messages import Request, Response
 # What somebody scrolls through; at a few mocks a second it is the last minutes.
 MAX_ENTRIES = 500
 MAX_MISSES = 200
-# All entries together: a hundredth of what a worker of the smallest container (256 MB) has.
+# All entries together, as they are in memory: a hundredth of what a worker of the smallest container (256 MB)
+# has.
 MAX_BYTES = 2 * 1024 * 1024
+# The pair that has an entry and its size, that size, and the place of the pair.
+_KEPT_WITH_BYTES = getsizeof((None, None)) + getsizeof(MAX_BYTES) + 8
 # Rules whose hits are counted: twice as many as the largest files have. The first that was hit goes first,
 # mostly one that was there at run time and is gone.
 MAX_COUNTED = 20_000
@@ -134,6 +138,15 @@ class Journal:
             found = list(self._misses)
         return [miss for miss in reversed(found) if miss.id > after and rule in (None, miss.rule)][:limit]
 
+    def since(self, after: int) -> list[Entry | Miss]:
+        """All that was noted after this id, the oldest first; at one moment, so that none is left out."""
+        if self.last_id == after:
+            return []
+        with self._lock:
+            found: list[Entry | Miss] = [entry for entry, _ in self._entries if entry.id > after]
+            found += [miss for miss in self._misses if miss.id > after]
+        return sorted(found, key=lambda one: one.id)
+
     def forked(self) -> None:
         """In a child: the lock may have been held when the process was copied."""
         self._lock = threading.Lock()
@@ -145,13 +158,11 @@ class Journal:
         body = self._body(request)
         path = self._without_key(request.path)[:MAX_PATH_CHARS]
         method = self._without_key(request.method)[:32]
-        size = (
-            len(path) + len(rule) + len(body or "") + sum(map(len, headers)) + sum(map(len, headers.values()))
-        )
         now = self._clock()
         with self._lock:
             self.last_id += 1
             entry = Entry(self.last_id, now, rule, method, path, status, delay_s, headers, body)
+            size = sum(map(getsizeof, (entry, *entry, *headers, *headers.values()))) + _KEPT_WITH_BYTES
             self._entries.append((entry, size))
             self._bytes += size
             while len(self._entries) > MAX_ENTRIES or self._bytes > MAX_BYTES:
@@ -254,6 +265,8 @@ def _forms(key: str) -> frozenset[str]:
 
 def _without_secrets(value: str) -> str:
     """A value that may be a URL, without what there may be a secret in one."""
+    if "/" not in value:  # most have none, and are not worth more
+        return value
     return _USER_INFO.sub(rf"\1{REDACTED}@", _URL_QUERY.sub(rf"\1{REDACTED}", value))
 
 
