@@ -149,13 +149,23 @@ class RuntimeRules:
         if not counted:
             return
         keys = [self._key(f"uses {change.id}") for change in counted]
+        # Two may read a count and write theirs one after the other, the lower one last. The higher one writes
+        # again a second later, but for whoever has seen the last use: that it is over is told apart.
+        ends = [self._key(f"over {change.id}") for change in counted]
+        found = store.read([*keys, *ends])
         records = []
         now = self._clock()
-        for change, key, value in zip(counted, keys, store.read(keys), strict=True):
+        for i, (change, key, end) in enumerate(zip(counted, keys, ends, strict=True)):
+            value, over = found[i], found[len(keys) + i]
             theirs = int(value) if value is not None and value.isdigit() else 0
+            if over is not None:
+                theirs = max(theirs, change.uses or 0)
             ours = used.get(change.id, 0)
+            ttl_s = max(change.until - now, 1.0)
+            if over is None and change.uses is not None and ours >= change.uses:
+                records.append(Record(end, b"", ttl_s))
             if ours > theirs:
-                records.append(Record(key, str(ours).encode(), max(change.until - now, 1.0)))
+                records.append(Record(key, str(ours).encode(), ttl_s))
             elif theirs > ours:
                 used[change.id] = theirs
                 self._note_use(change.id, theirs)
