@@ -565,6 +565,17 @@ def test_a_request_is_explained_as_the_command_does(control: Control) -> None:
     assert why == "off, switched off by ada: demo"
 
 
+def test_the_uses_that_a_change_has_left_are_explained(control: Control) -> None:
+    control.told("PUT", "/rules/new", {"rule": {"match": "/new", "status": 418}, "uses": 2, **BY}, 201)
+    for turns in (["times 1 to 2", ""], ["time 1", ""], [""]):
+        told = control.told("POST", "/explain", {"path": "/new"})
+        assert ([answer["turn"] for answer in told["answers"]], told["notes"]) == (turns, [])
+        control.status("/new")
+    assert {"label": "rule 'new' of run time", "reason": "off, used up: 2 uses"} in [
+        {**miss, "label": miss["label"].replace(" 1 ", " ")} for miss in told["misses"]
+    ]
+
+
 def test_wrong_keys_are_told_of_after_an_explanation_as_before(
     control: Control, caplog: pytest.LogCaptureFixture
 ) -> None:

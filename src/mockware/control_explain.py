@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .configuration import Configuration
+from .configuration import Configuration, Entry
 from .control_messages import json_answer, table_of
 from .control_views import Desk
 from .exceptions import ConfigError, Problem, quoted
@@ -45,7 +45,7 @@ def explained(desk: Desk, request: Request) -> Response:
         )
     except ValueError as error:
         raise ConfigError([Problem("request", str(error))]) from None
-    found = explain(asked, _unheard(desk.applied.configuration), desk.environment, clock=desk.clock)
+    found = explain(asked, _unheard(desk), desk.environment, clock=desk.clock)
     return json_answer(
         {
             "answers": [
@@ -67,16 +67,20 @@ def explained(desk: Desk, request: Request) -> Response:
     )
 
 
-def _unheard(configuration: Configuration) -> Configuration:
-    """The same rules, of whose use nobody is told."""
-    return configuration._replace(
-        entries=tuple(
-            entry
-            if entry.budget is None
-            else entry._replace(budget=entry.budget._replace(used=lambda count: None))
-            for entry in configuration.entries
-        )
-    )
+def _unheard(desk: Desk) -> Configuration:
+    """The same rules with the uses that are left to them, and nobody is told of one more."""
+    applied = desk.applied
+
+    def unheard(entry: Entry) -> Entry:
+        change = applied.changes.get(entry.name)
+        if entry.budget is None or change is None:
+            return entry
+        left = desk.runtime.uses_left(change)
+        if not left:
+            return entry._replace(on=False, budget=None, why_off=f"used up: {entry.budget.uses} uses")
+        return entry._replace(budget=entry.budget._replace(uses=left, used=lambda count: None))
+
+    return applied.configuration._replace(entries=tuple(map(unheard, applied.configuration.entries)))
 
 
 def _shown(response: Response) -> dict[str, Any]:
