@@ -206,7 +206,7 @@ def test_a_path_of_never_is_not_touched() -> None:
 
 
 def test_a_path_of_the_control_page_is_not_said_to_be_the_app_s() -> None:
-    environ = {"MOCKWARE_CONTROL": "/_m", "MOCKWARE_KEY": "secret"}
+    environ: Any = {"MOCKWARE_CONTROL": "/_m", "MOCKWARE_KEY": "secret"}
     for path in ("/_m", "/_m/api/rules"):
         found = explained(path, Rule("/{rest:path}"), never=["/_m"], **environ)
         assert [answer.sentence for answer in found.answers] == ["the control page answers"]

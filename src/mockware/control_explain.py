@@ -11,7 +11,7 @@ from .configuration import Configuration, Entry
 from .control_messages import json_answer, table_of
 from .control_views import Desk
 from .exceptions import ConfigError, Problem, quoted
-from .explanation import explain, read_request
+from .explanation import THE_APP, explain, read_request
 from .messages import Request, Response
 from .reference import raw_text
 
@@ -46,6 +46,10 @@ def explained(desk: Desk, request: Request) -> Response:
     except ValueError as error:
         raise ConfigError([Problem("request", str(error))]) from None
     found = explain(asked, _unheard(desk), desk.environment, clock=desk.clock)
+    notes = list(found.notes)
+    if any(answer.who == THE_APP for answer in found.answers):
+        said = "this process has {} elsewhere, and they may answer in the app"
+        notes += [said.format(rules) for rules in desk.elsewhere]
     return json_answer(
         {
             "answers": [
@@ -60,7 +64,7 @@ def explained(desk: Desk, request: Request) -> Response:
                 }
                 for answer in found.answers
             ],
-            "notes": list(found.notes),
+            "notes": notes,
             "misses": [{"label": miss.label, "reason": miss.reason} for miss in found.misses],
             "left_out": found.left_out,
         }
