@@ -185,6 +185,17 @@ def test_a_rule_is_switched_off_and_on_and_goes_back_by_itself(control: Control)
     assert control.listed("a")["change"] is None
 
 
+def test_a_switch_compiles_no_rule_but_its_own(control: Control) -> None:
+    installation = control.app._installation
+    before = installation.snapshot.rules
+    control.told("PATCH", "/rules/a", {"on": False, **BY})
+    after = installation.snapshot.rules
+    assert [old is new for old, new in zip(before, after, strict=True)] == [False, True, True, True]
+    control.told("PUT", "/rules/new", {"rule": {"match": "/new"}, **BY}, 201)
+    assert [rule in after for rule in installation.snapshot.rules] == [False, False, True, True, True]
+    assert [control.status(path) for path in ("/a", "/counted", "/new")] == [200, 202, 202]
+
+
 def test_a_change_without_a_time_lasts_a_working_day(control: Control) -> None:
     assert control.told("PATCH", "/rules/a", {"on": False, **BY})["change"]["until"].startswith(
         "2027-01-15T16:00"

@@ -213,7 +213,8 @@ class Installation:
 
     def _swap(self) -> None:
         """Compiles what the files declared last, and what was changed since."""
-        self._configuration, self.snapshot = self._compiled(self._declared, self.snapshot.store)
+        before = self.snapshot
+        self._configuration, self.snapshot = self._compiled(self._declared, before.store, before=before)
         self._publish()
 
     def fall_asleep(self) -> None:
@@ -273,7 +274,9 @@ class Installation:
         opening = files.opening if self.environment.watches else None
         return load(self.environment, self._rules, folder=self._folder, opening=opening)
 
-    def _compiled(self, declared: Configuration, store: Store | None) -> tuple[Configuration, Snapshot]:
+    def _compiled(
+        self, declared: Configuration, store: Store | None, *, before: Snapshot | None = None
+    ) -> tuple[Configuration, Snapshot]:
         from .engine import Snapshot
 
         configuration, journal = declared, None
@@ -283,7 +286,9 @@ class Installation:
             configuration, journal = self.applied.configuration, self.journal
             key = [declared.triggers.fields.key.lower()] if declared.triggers is not None else []
             journal.obey(redacted=[*declared.redacted, *key], bodies=declared.keeps_bodies)
-        snapshot = Snapshot(configuration, store=store, clock=self.clock, control=prefix, journal=journal)
+        snapshot = Snapshot(
+            configuration, store=store, clock=self.clock, control=prefix, journal=journal, before=before
+        )
         hosts = configuration.webhook_hosts if configuration.sends_webhooks else ()
         if hosts or self._courier is not None:
             self._employ(snapshot, hosts)
