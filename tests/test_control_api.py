@@ -24,10 +24,12 @@ from tests.by_hand import (
     Send,
     Sent,
     Wire,
+    events_of,
     handshake_of,
     over_asgi,
     over_wsgi,
     run,
+    scope_of,
 )
 
 import mockware
@@ -648,6 +650,16 @@ def test_the_journal_has_what_was_mocked_and_nearly_was_and_no_secret(control: C
     assert control.told("GET", "/journal", query=f"after={entry['id']}")["entries"] == []
 
 
+def test_what_is_not_on_the_path_of_a_task_has_not_missed_it(control: Control) -> None:
+    rule = Rule("POST /exports", name="exports", task={"duration": "1s"})
+    control = Control(control.interface, [rule])
+    assert control.status("/exports/xyz") == 200
+    assert control.told("GET", "/journal", query="misses=1")["misses"] == []
+    assert control.status("/exports") == 200
+    (miss,) = control.told("GET", "/journal", query="misses=1")["misses"]
+    assert (miss["rule"], miss["field"]) == ("exports", "method")
+
+
 @pytest.mark.parametrize("query", ["limit=0", "limit=501", "limit=x", "after=-1", "misses=2", "limit=%D9%A3"])
 def test_a_wrong_parameter_of_the_journal_is_refused(control: Control, query: str) -> None:
     control.told("GET", "/journal", status=400, query=query)
@@ -927,15 +939,35 @@ def test_a_stream_that_its_server_dropped_takes_nobodys_place() -> None:
         assert isinstance(api.respond(asked, streams=True), Events)
 
 
+@pytest.mark.parametrize(
+    "action",
+    [
+        {"passthrough": True},
+        {"patch": {"status": 203}},
+        {"status": 202},
+        {"text": "abc", "drip": "1s", "delay": None},
+    ],
+    ids=["passthrough", "patch", "delay", "drip"],
+)
 @pytest.mark.parametrize("interface", ["ASGI", "WSGI"])
-def test_the_refusal_of_too_many_sleepers_before_the_app_is_in_the_journal(
-    interface: str, monkeypatch: pytest.MonkeyPatch
+def test_the_refusal_of_too_many_sleepers_is_all_that_the_journal_has_of_a_request(
+    interface: str, action: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    control = Control(interface, [Rule("/slow", name="slow", passthrough=True, delay="5s")])
+    control = Control(interface, [Rule("/slow", name="slow", **{"delay": "5s", **action})])
     monkeypatch.setattr(waiting, "_places", threading.BoundedSemaphore(0))
     assert control.status("/slow") == 503
     (entry,) = control.told("GET", "/journal")["entries"]
-    assert (entry["rule"], entry["status"]) == ("slow", 503)
+    assert (entry["rule"], entry["status"], entry["delay_s"]) == ("slow", 503, 0.0)
+    assert control.listed("slow")["hits"] == 1
+
+
+def test_a_mock_whose_client_left_before_it_was_given_is_not_in_the_journal() -> None:
+    control = Control("ASGI", [Rule("/slow", name="slow", delay="30s")])
+    wire = Wire(events_of(Sent("GET", "/slow")))
+    run(control.app(scope_of(Sent("GET", "/slow")), wire.receive, wire.send))
+    assert wire.sent == []
+    assert control.told("GET", "/journal")["entries"] == []
+    assert control.listed("slow")["hits"] == 0
 
 
 def test_changes_are_logged_with_who_and_why_and_the_key_never_is(
@@ -970,16 +1002,20 @@ def test_a_broken_file_is_told_of_and_changes_outlive_a_good_one(control: Contro
     assert (control.status("/a"), control.status("/b"), control.status("/new")) == (200, 202, 418)
 
 
+@pytest.mark.parametrize("enabled", ["true", "false"])
 def test_the_key_is_struck_out_of_the_journal_whatever_its_field_is_called(
-    control: Control, tmp_path: Path
+    enabled: str, control: Control, tmp_path: Path
 ) -> None:
     path = tmp_path / "mocks.toml"
-    path.write_text('[trigger]\nkey_header = "X-Staging"\n')
+    path.write_text(
+        f'[trigger]\nenabled = {enabled}\nkey_header = "X-Staging"\n[[rules]]\nmatch = "/a"\nstatus = 503\n'
+    )
     control = Control(control.interface, path)
-    sent = (("X-Staging", KEY), ("X-Mock-Status", "503"))
-    assert control.send(Sent("GET", "/a", headers=sent)).status == 503
-    (entry,) = control.told("GET", "/journal")["entries"]
-    assert entry["headers"]["x-staging"] == REDACTED
+    # A token is in that field, too, and is known by no value.
+    for field, value in (("X-Staging", "a.token"), ("X-Stagging", KEY), ("X-Mock-Status", KEY)):
+        control.send(Sent("GET", "/a", headers=((field, value),)))
+        entry = control.told("GET", "/journal", query="limit=1")["entries"][0]
+        assert entry["headers"][field.lower()] == REDACTED
 
 
 def test_whether_a_proxy_is_trusted_is_what_the_file_says_by_now(control: Control, tmp_path: Path) -> None:
@@ -1011,6 +1047,15 @@ def test_a_child_of_a_fork_waits_for_no_lock_that_was_held(control: Control) -> 
     child.start()
     child.join(PATIENCE_S)
     assert found == [503, 401, 2]
+
+
+def test_of_a_websocket_the_journal_tells_no_patch_since_it_is_not_changed() -> None:
+    control = Control("ASGI", [Rule("/a", name="a", patch={"status": 203})])
+    wire = Wire([{"type": "websocket.connect"}])
+    run(control.app(handshake_of(Sent("GET", "/a")), wire.receive, wire.send))
+    assert control.told("GET", "/journal")["entries"] == []
+    assert control.status("/a") == 203
+    assert [entry["status"] for entry in control.told("GET", "/journal")["entries"]] == [None]
 
 
 def test_a_websocket_at_the_prefix_is_the_apps_own_business() -> None:

@@ -14,7 +14,7 @@ SOURCE = Path(mockware.__file__).parent
 # The house from the ground up. A file imports from lower floors only, and stands on the lowest that it can.
 HOUSE = """
  0  captured counters django_client durations encodings exceptions interfaces literals messages
-    negotiation nesting sequences statuses tasks terminal webhooks
+    negotiation nesting refused_start sequences statuses tasks terminal webhooks
  1  addresses asgi_requests bodies callers conditions documents environment logs origins pacing paths
     preferences questions replies task_ids task_records template_values tokens upstream validation
     wsgi_requests
@@ -173,8 +173,8 @@ NOT_IN_THE_CORE = {"asyncio", "socket", "subprocess", "threading", "anyio", "asg
 # What the adapters share, what a store is made of, and the proxy.
 HOLDS_OR_WAITS = """
     asgi_background asgi_patching bodies connections control_guard courier crew exchange fallback faults
-    interfaces journal lookout memory_store posting proxy redis_store relay sqlite_store waiting
-    wsgi_background
+    interfaces journal lookout memory_store posting proxy redis_store relay runtime_rules sqlite_store
+    waiting wsgi_background
 """
 CORE = [path for path in FILES if FLOORS.get(path.stem, UNKNOWN) <= FLOORS["engine"]]
 

@@ -65,8 +65,6 @@ def installed(
         problems[:0] = error.problems
     if problems or installation is None:
         raise ConfigError(problems)
-    # At WARNING, so that a service whose logging nobody set up shows that its answers may be mocks.
-    logger.warning("mockware is ON (%s): %s", environment.why, str(installation))
     return installation
 
 
@@ -131,6 +129,11 @@ class Installation:
             return line
         # The trigger fields tell a right key from a wrong one, however often they are asked.
         return f"{line}; MOCKWARE_KEY has fewer than {MIN_KEY_CHARS} characters, and can be guessed"
+
+    def announce(self) -> None:
+        """Says that it is on, once there is an app that it is in front of."""
+        # At WARNING, so that a service whose logging nobody set up shows that its answers may be mocks.
+        logger.warning("mockware is ON (%s): %s", self.environment.why, str(self))
 
     @property
     def store_name(self) -> str:
@@ -284,8 +287,13 @@ class Installation:
             self._followed = self.runtime.changes
             self.applied = self.runtime.apply(declared)
             configuration, journal = self.applied.configuration, self.journal
-            key = [declared.triggers.fields.key.lower()] if declared.triggers is not None else []
-            journal.obey(redacted=[*declared.redacted, *key], bodies=declared.keeps_bodies)
+            # Whether triggers are on or off: clients go on sending it.
+            key_header = declared.trigger_table.key_header.lower()
+            journal.obey(
+                redacted=[*declared.redacted, key_header],
+                bodies=declared.keeps_bodies,
+                key=self.environment.key,
+            )
         snapshot = Snapshot(
             configuration, store=store, clock=self.clock, control=prefix, journal=journal, before=before
         )
