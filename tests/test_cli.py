@@ -505,6 +505,7 @@ BAD = [
         for match in ("a", "", "GET", "/a?b=1", "/a#b", "GET POST /a", "G(T /a", "GET,/a")
     ),
     *(A + f'name = "{name}"\n' for name in ("", "on", "OFF", "-a", "a b", "a,b", "é", "a" * 65)),
+    *(A + f'name = "{name}"\n' for name in ("trigger", "CORS")),
     A + 'tags = ["on"]\n',
     'never = ["a"]\n',
     'never = ["/a?b"]\n',

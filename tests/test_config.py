@@ -284,6 +284,8 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str, str, str]] = {
     "a name with a blank": ({"name": "two words"}, "name", "'two words'", "at most 64 letters, digits"),
     "a name with a comma": ({"name": "a,b"}, "name", "'a,b'", "at most 64 letters, digits"),
     "a name that is a switch": ({"name": "Off"}, "name", "'Off'", "neither `on` nor `off`"),
+    "a name that stands for triggers": ({"name": "trigger"}, "name", "'trigger'", "no rule's; take another"),
+    "a name that stands for preflights": ({"name": "Cors"}, "name", "'Cors'", "no rule's; take another"),
     "a name that is too long": ({"name": "x" * 65}, "name", f"'{'x' * 63}...", "at most 64 letters, digits"),
     "a name that is no text": ({"name": 5}, "name", "5", "expected a string"),
     "tags that are no list": ({"tags": "payments"}, "tags", "'payments'", "expected a list"),

@@ -188,6 +188,17 @@ def test_a_rule_is_switched_off_and_on_and_goes_back_by_itself(control: Control)
     assert control.listed("a")["change"] is None
 
 
+def test_a_switch_compiles_no_rule_but_its_own(control: Control) -> None:
+    installation = control.app._installation
+    before = installation.snapshot.rules
+    control.told("PATCH", "/rules/a", {"on": False, **BY})
+    after = installation.snapshot.rules
+    assert [old is new for old, new in zip(before, after, strict=True)] == [False, True, True, True]
+    control.told("PUT", "/rules/new", {"rule": {"match": "/new"}, **BY}, 201)
+    assert [rule in after for rule in installation.snapshot.rules] == [False, False, True, True, True]
+    assert [control.status(path) for path in ("/a", "/counted", "/new")] == [200, 202, 202]
+
+
 def test_a_change_without_a_time_lasts_a_working_day(control: Control) -> None:
     assert control.told("PATCH", "/rules/a", {"on": False, **BY})["change"]["until"].startswith(
         "2027-01-15T16:00"
@@ -566,6 +577,17 @@ def test_a_request_is_explained_as_the_command_does(control: Control) -> None:
     assert told["answers"][0]["who"] == "the app"
     (why,) = [miss["reason"] for miss in told["misses"] if "'a'" in miss["label"]]
     assert why == "off, switched off by ada: demo"
+
+
+def test_the_uses_that_a_change_has_left_are_explained(control: Control) -> None:
+    control.told("PUT", "/rules/new", {"rule": {"match": "/new", "status": 418}, "uses": 2, **BY}, 201)
+    for turns in (["times 1 to 2", ""], ["time 1", ""], [""]):
+        told = control.told("POST", "/explain", {"path": "/new"})
+        assert ([answer["turn"] for answer in told["answers"]], told["notes"]) == (turns, [])
+        control.status("/new")
+    assert {"label": "rule 'new' of run time", "reason": "off, used up: 2 uses"} in [
+        {**miss, "label": miss["label"].replace(" 1 ", " ")} for miss in told["misses"]
+    ]
 
 
 def test_wrong_keys_are_told_of_after_an_explanation_as_before(

@@ -205,6 +205,18 @@ def test_a_path_of_never_is_not_touched() -> None:
     assert reasons(found) == ["never looked at: `never` comes before every rule"]
 
 
+def test_a_path_of_the_control_page_is_not_said_to_be_the_app_s() -> None:
+    environ: Any = {"MOCKWARE_CONTROL": "/_m", "MOCKWARE_KEY": "secret"}
+    for path in ("/_m", "/_m/api/rules"):
+        found = explained(path, Rule("/{rest:path}"), never=["/_m"], **environ)
+        assert [answer.sentence for answer in found.answers] == ["the control page answers"]
+        assert found.notes == ["MOCKWARE_CONTROL is /_m: no rule and no trigger touches what is below it"]
+        assert reasons(found) == ["never looked at: the control page comes before every rule"]
+    assert answers(explained("/_more", Rule("/{rest:path}"), **environ)) == [
+        ("rule 1 '/{rest:path}'", 1, 202)
+    ]
+
+
 # Triggers
 
 
@@ -477,6 +489,14 @@ FAILING = Rule("/a", name="r", status=503, times=3)
 )
 def test_each_reply_in_turn_is_told_with_its_turn(rule: Rule, expected: list[str]) -> None:
     assert sentences("/a", rule) == expected
+
+
+def test_that_counts_begin_anew_is_said_where_they_matter() -> None:
+    note = "counts begin anew here: what a running server has counted so far is not looked at"
+    assert explained("/a", Rule("/a", times=2)).notes == [note]
+    named = Rule("/a", name="a", replies=[{"status": 503}, {"status": 202}])
+    assert explained("/b", named, headers=["X-Mock-Name: a"]).notes == [note]
+    assert explained("/b", Rule("/a", times=2), Rule("/b")).notes == []
 
 
 def test_after_its_times_the_next_rule_is_told() -> None:

@@ -173,8 +173,8 @@ NOT_IN_THE_CORE = {"asyncio", "socket", "subprocess", "threading", "anyio", "asg
 # What the adapters share, what a store is made of, and the proxy.
 HOLDS_OR_WAITS = """
     asgi_background asgi_patching bodies connections control_guard courier crew exchange fallback faults
-    interfaces journal lookout memory_store posting proxy redis_store relay sqlite_store waiting
-    wsgi_background
+    interfaces journal lookout memory_store posting proxy redis_store relay runtime_rules sqlite_store
+    waiting wsgi_background
 """
 CORE = [path for path in FILES if FLOORS.get(path.stem, UNKNOWN) <= FLOORS["engine"]]
 

@@ -1,5 +1,6 @@
 """A middleware around a middleware: nothing is waited for twice, and nothing is drawn twice."""
 
+import json
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,6 +10,7 @@ import anyio
 import pytest
 from tests.by_hand import Environ, Receive, Scope, Send, Sent, over_asgi, over_wsgi
 
+import mockware
 from mockware import ASGIMockMiddleware, Rule, WSGIMockMiddleware
 from mockware.config import load
 from mockware.engine import Snapshot
@@ -16,6 +18,7 @@ from mockware.environment import Environment
 from mockware.messages import Request, Response
 from mockware.nesting import let_through, let_through_by
 
+KEY = "correct horse battery"
 HALF = [Rule("/half", name="half", probability=0.5)]
 SLOW = [Rule("/slow", name="slow", passthrough=True, delay="100ms")]
 
@@ -150,3 +153,43 @@ def test_a_request_is_counted_once_though_the_inner_one_has_more_rules(interface
     wrapped = middleware(middleware(app, rules=[*shared, Rule("/own")], **on), rules=shared, **on)
     assert [over(wrapped, Sent(target="/a")).status for _ in range(4)] == [503, 503, 200, 200]
     assert [over(wrapped, Sent(target="/b")).status for _ in range(2)] == [503, 200]
+
+
+# ---- switched at run time
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the process, by which a server and the app in it both go."""
+    monkeypatch.setenv("MOCKWARE", "on")
+    monkeypatch.setenv("MOCKWARE_CONTROL", "/_m")
+    monkeypatch.setenv("MOCKWARE_KEY", KEY)
+    monkeypatch.setenv("MOCKWARE_RULES", "/both 503")
+
+
+def asked_api(app: Any, ask: Any, method: str, place: str, given: Any) -> Any:
+    headers = [("Authorization", f"Bearer {KEY}"), ("Content-Type", "application/json")]
+    more = {"REMOTE_ADDR": "127.0.0.1"} if ask is over_wsgi else {}
+    sent = Sent(method, f"/_m/api{place}", headers=headers, body=[json.dumps(given).encode()])
+    return json.loads(ask(app, sent, **more).body)
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize("interface", ["ASGI", "WSGI"])
+def test_a_switch_holds_inside_and_the_rules_there_are_told_of(interface: str) -> None:
+    app: Any = asgi_app if interface == "ASGI" else wsgi_app
+    ask: Any = over_asgi if interface == "ASGI" else over_wsgi
+    inner = mockware.wrap(app, rules=[Rule("/inside", status=410)])
+    outer = mockware.wrap(inner)
+    assert [ask(outer, Sent("GET", path)).status for path in ("/both", "/inside")] == [503, 410]
+    by = {"by": "ada", "why": "demo"}
+    asked_api(outer, ask, "PATCH", "/rules/%2Fboth", {"on": False, **by})
+    assert ask(outer, Sent("GET", "/both")).status == 200
+    asked_api(outer, ask, "POST", "/reset", by)
+    assert ask(outer, Sent("GET", "/both")).status == 503
+    told = asked_api(outer, ask, "GET", "/rules", {})
+    assert [rule["name"] for rule in told["rules"]] == ["/both"]
+    assert "2 rules from MOCKWARE_RULES, rules=" in told["elsewhere"]
+    notes = asked_api(outer, ask, "POST", "/explain", {"path": "/inside"})["notes"]
+    told_of = "this process has 2 rules from MOCKWARE_RULES, rules= elsewhere, and they may answer in the app"
+    assert told_of in notes

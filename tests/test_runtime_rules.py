@@ -105,6 +105,21 @@ def test_uses_of_one_are_heard_of_by_the_other_and_end_it_for_both(world: World)
     assert set(world.one.changes) == {"a"}, "what is used up does not come back with the next change"
 
 
+def test_the_last_use_is_heard_of_though_a_lower_count_was_written_after_it(world: World) -> None:
+    change = world.change("c", on=True, uses=3, document={"match": "/c"})
+    world.one.set([change])
+    world.other.look()
+    (entry, *_) = world.one.apply(DECLARED).configuration.entries
+    assert entry.budget is not None
+    entry.budget.used(3)
+    assert world.one.look()
+    store, key = world.one.store, world.one._key(f"uses {change.id}")
+    assert store is not None
+    store.write([Record(key, b"2", 60.0)])  # of another, who read the count before the last use was told
+    assert world.other.look()
+    assert not world.other.changes
+
+
 def test_what_a_switch_lies_upon_holds_again_wherever_it_is_known_and_is_used_up_once(world: World) -> None:
     beneath = world.change("c", on=True, uses=3, document={"match": "/c"}, until=START + 3600)
     world.one.set([beneath])

@@ -391,6 +391,20 @@ def test_trigger_headers_are_heeded_and_counted_as_such() -> None:
         assert (m.hits("trigger"), m.hits("payments-down")) == (1, 1)
 
 
+def test_a_preflight_that_is_answered_is_counted_as_such(tmp_path: Path) -> None:
+    path = tmp_path / "mocks.toml"
+    path.write_text(
+        '[cors]\norigins = ["https://shop.example"]\n'
+        '[[rules]]\nname = "down"\nmatch = "POST /payments"\nstatus = 503\n'
+    )
+    headers = {"Origin": "https://shop.example", "Access-Control-Request-Method": "POST"}
+    with mocks(asgi_app, path) as m:
+        assert asked(m.app, "OPTIONS", headers=headers).status_code == 204
+        assert asked(m.app, "POST").status_code == 503
+    assert (m.hits("cors"), m.hits("down"), m.hits()) == (1, 1, 2)
+    assert [request.method for request in m.requests("cors")] == ["OPTIONS"]
+
+
 def test_a_body_that_a_rule_looks_at_is_looked_at_once_and_passes_as_it_came() -> None:
     rules = [Rule("POST /payments", when={"json": {"amount": 7}}, status=503, name="seven", times=1)]
 

@@ -127,6 +127,11 @@ _SCHEMAS: dict[str, Any] = {
             "enum": ["process", "store"],
             "description": "`process`: it holds in this worker only. `store`: in all that share it.",
         },
+        elsewhere={
+            **_list(_TEXT),
+            "description": "Rules of this process that are not listed, explained or in the journal here: "
+            "of a layer of mockware within this one, or around another app.",
+        },
         store=_TEXT,
         store_away={**_YES_OR_NO, "description": "The store does not answer; the last known changes hold."},
         generation={**_WHOLE, "description": "Grows with each swap of the rules, in each process by itself."},

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from .configuration import Configuration
+from .configuration import Configuration, Entry
 from .control_messages import json_answer, table_of
 from .control_views import Desk
 from .exceptions import ConfigError, Problem, quoted
-from .explanation import explain, read_request
+from .explanation import THE_APP, explain, read_request
 from .messages import Request, Response
 from .reference import raw_text
 
@@ -45,7 +45,11 @@ def explained(desk: Desk, request: Request) -> Response:
         )
     except ValueError as error:
         raise ConfigError([Problem("request", str(error))]) from None
-    found = explain(asked, _unheard(desk.applied.configuration), desk.environment, clock=desk.clock)
+    found = explain(asked, _unheard(desk), desk.environment, clock=desk.clock)
+    notes = list(found.notes)
+    if any(answer.who == THE_APP for answer in found.answers):
+        said = "this process has {} elsewhere, and they may answer in the app"
+        notes += [said.format(rules) for rules in desk.elsewhere]
     return json_answer(
         {
             "answers": [
@@ -60,23 +64,27 @@ def explained(desk: Desk, request: Request) -> Response:
                 }
                 for answer in found.answers
             ],
-            "notes": list(found.notes),
+            "notes": notes,
             "misses": [{"label": miss.label, "reason": miss.reason} for miss in found.misses],
             "left_out": found.left_out,
         }
     )
 
 
-def _unheard(configuration: Configuration) -> Configuration:
-    """The same rules, of whose use nobody is told."""
-    return configuration._replace(
-        entries=tuple(
-            entry
-            if entry.budget is None
-            else entry._replace(budget=entry.budget._replace(used=lambda count: None))
-            for entry in configuration.entries
-        )
-    )
+def _unheard(desk: Desk) -> Configuration:
+    """The same rules with the uses that are left to them, and nobody is told of one more."""
+    applied = desk.applied
+
+    def unheard(entry: Entry) -> Entry:
+        change = applied.changes.get(entry.name)
+        if entry.budget is None or change is None:
+            return entry
+        left = desk.runtime.uses_left(change)
+        if not left:
+            return entry._replace(on=False, budget=None, why_off=f"used up: {entry.budget.uses} uses")
+        return entry._replace(budget=entry.budget._replace(uses=left, used=lambda count: None))
+
+    return applied.configuration._replace(entries=tuple(map(unheard, applied.configuration.entries)))
 
 
 def _shown(response: Response) -> dict[str, Any]:

@@ -38,6 +38,10 @@ class Desk(Protocol):
     def store_name(self) -> str:
         """Where counts are kept."""
 
+    @property
+    def elsewhere(self) -> Sequence[str]:
+        """What other rules this process has, of which this middleware knows no more."""
+
     def change(self, changes: Sequence[Change], removed: Sequence[str] = ()) -> None:
         """Makes changes, all or none, and swaps the rules. Raises StoreError."""
 
@@ -56,6 +60,7 @@ class Views:
             {
                 "rules": [self._listed(entry, applied) for entry in applied.configuration.entries],
                 "scope": "process" if desk.runtime.store is None else "store",
+                "elsewhere": list(desk.elsewhere),
                 "store": desk.store_name,
                 "store_away": desk.runtime.away,
                 "generation": desk.generation,

@@ -55,7 +55,8 @@ class Snapshot:
     `at_once` has the reply for each value of the status trigger where nothing else has to be asked; there
     must be no other trigger on the request, and no candidates. Where the first candidate is `untouchable`,
     the path is one that nothing touches; where it is `control`, it is at or below that prefix. With a
-    `journal` nothing is answered at once, so that all of it can be noted there.
+    `journal` nothing is answered at once, so that all of it can be noted there. `before` is a snapshot of the
+    same configuration but for its entries: what it has compiled of those that are the same is taken over.
     """
 
     def __init__(
@@ -67,8 +68,13 @@ class Snapshot:
         chance: Callable[[], float] = random.random,
         control: str = "",
         journal: Journal | None = None,
+        before: Snapshot | None = None,
     ) -> None:
-        self.rules = tuple(CompiledRule(entry, configuration) for entry in configuration.entries)
+        # Of thousands of rules a switch changes one, and whoever is served meanwhile would wait for the rest.
+        known = {} if before is None else dict(zip(map(id, before._declared), before.rules, strict=True))
+        self.rules: tuple[CompiledRule, ...] = tuple(
+            known.get(id(entry)) or CompiledRule(entry, configuration) for entry in configuration.entries
+        )
         self.journal = journal
         if journal is not None:
             for rule in self.rules:
@@ -93,7 +99,7 @@ class Snapshot:
         self._by_name = MappingProxyType({rule.name: rule for rule in self.rules})
         self._clock = clock
         self._chance = chance
-        self._declared = configuration.entries
+        self._declared: tuple[Entry, ...] = configuration.entries
         self._compared: tuple[Snapshot | None, frozenset[CompiledRule]] = (None, frozenset())
         self._replies_to_triggers: dict[int, Response] = {}
         self._timings: Mapping[str, tuple[tuple[str, str], ...]] | None = None

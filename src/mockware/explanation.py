@@ -41,13 +41,14 @@ _RANKED_CLOSELY = 5 * MAX_MISSES
 _METHOD = re.compile(TOKEN)
 _SURE = 1.0
 THE_APP = "the app"
+THE_CONTROL = "the control page"
 
 
 class Answer(NamedTuple):
     """One of the answers that the request may get: whose it is, to which `share` of such requests, when.
 
-    `response` is None where the app is asked, with `delay` before it. `turn` says of a rule that counts when
-    its turn is, `manner` what else becomes of the response.
+    `response` is None where the app is asked, with `delay` before it, or the control page. `turn` says of a
+    rule that counts when its turn is, `manner` what else becomes of the response.
     """
 
     who: str
@@ -66,7 +67,7 @@ class Answer(NamedTuple):
         )
         if self.response is not None:
             return f"{self.who} answers{share}{rest}:"
-        if self.who == THE_APP:
+        if self.who in (THE_APP, THE_CONTROL):
             return f"{self.who} answers{share}{rest}"
         return f"{self.who} passes{share or ' it'} through to {THE_APP}{rest}"
 
@@ -154,6 +155,11 @@ class _Explainer:
         self._expired = [self._snapshot.is_expired(rule) for rule in self._snapshot.rules]
 
     def explanation(self) -> Explanation:
+        control = self._environment.control
+        if control and (self._request.path == control or self._request.path.startswith(f"{control}/")):
+            note = f"MOCKWARE_CONTROL is {control}: no rule and no trigger touches what is below it"
+            answer = Answer(THE_CONTROL, _SURE, Delay(), None)
+            return self._explanation([answer], [note], "the control page comes before every rule")
         never = next(
             (path for path in self._configuration.never if PathTemplate(path).matches(self._request.path)),
             None,
@@ -175,11 +181,18 @@ class _Explainer:
             if trigger.choices or trigger.name is not None:
                 named = [] if trigger.choices else self._named(trigger)
                 answers = list(self._triggered(trigger, named))
+                notes += self._uncounted(named)
                 return self._explanation(answers, notes, _TRIGGER_FIRST, answering=named)
             delay = Delay(trigger.delay_s or 0.0, trigger.delay_s or 0.0)
             notes.append(f"{self._fields.delay} replaces the delay")
         answers, numbers = self._by_rules(delay)
+        notes += self._uncounted(numbers)
         return self._explanation(answers, notes, f"{answers[-1].who} comes first", answering=numbers)
+
+    def _uncounted(self, numbers: Sequence[int]) -> Iterator[str]:
+        """That the turns of these rules are told from the first, whichever it is by now."""
+        if any(self._configuration.entries[number].rule.counts for number in numbers):
+            yield "counts begin anew here: what a running server has counted so far is not looked at"
 
     @property
     def _fields(self) -> TriggerFields:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
-from weakref import WeakMethod
+from weakref import ReferenceType, WeakMethod, ref
 
 from .environment import Environment, read_environment
 from .exceptions import ConfigError, Problem, quoted
@@ -59,7 +59,8 @@ def installed(
     except ConfigError as error:
         problems += error.problems
     try:
-        installation = Installation(environment, rules, opened, clock or time.time)
+        of_process = environ is None and clock is None
+        installation = Installation(environment, rules, opened, clock or time.time, of_process=of_process)
     except ConfigError as error:
         problems[:0] = error.problems
     if problems or installation is None:
@@ -72,7 +73,8 @@ class Installation:
 
     The first snapshot is there at once; `adopt` is given it, and each that follows. Where there is a control
     API, `applied` are the rules with what was changed at run time, `generation` counts the swaps, and
-    `problems` has what is wrong with files that changed. Raises ConfigError.
+    `problems` has what is wrong with files that changed. `of_process`: it goes by the environment and clock
+    of the process, as all do that come to be around one app. Raises ConfigError.
     """
 
     snapshot: Snapshot
@@ -86,6 +88,8 @@ class Installation:
         rules: RulesArgument,
         store: Store | None,
         clock: Callable[[], float],
+        *,
+        of_process: bool = False,
     ) -> None:
         from .lookout import Files
 
@@ -103,10 +107,15 @@ class Installation:
         self._files = Files()
         self._api: ControlAPI | None = None
         if environment.control:
-            self._prepare_control(store)
+            self._prepare_control(store, of_process=of_process)
         self._declared = self._loaded(self._files)
         self._configuration, self.snapshot = self._compiled(self._declared, store)
         self._asleep = bool(self._files or environment.control)
+        if environment.control:
+            self.runtime.followed_by(self)
+        self._of_process = of_process
+        if of_process:
+            _join(self)
 
     def __str__(self) -> str:
         keyed = bool(self.environment.key)
@@ -131,6 +140,16 @@ class Installation:
         """Where counts and changes are kept."""
         return "memory:" if self._named_store is None else self._named_store.name
 
+    @property
+    def elsewhere(self) -> Sequence[str]:
+        """The rules of others in this process: of a layer within this one, or around another app."""
+        others = [found() for found in _of_process] if self._of_process else []
+        return [
+            told
+            for other in others
+            if other is not None and other is not self and (told := _told(other._configuration))
+        ]
+
     def control_api(self) -> ControlAPI | None:
         """What answers under the control prefix, if there is one."""
         if self._api is None and self.environment.control:
@@ -143,6 +162,21 @@ class Installation:
         """Changes rules at run time, all or none, and swaps them. Raises StoreError."""
         with self._lock:
             self.runtime.set(changes, removed)
+            self._swap()
+        self._lead()
+
+    def follow(self) -> None:
+        """Swaps the rules if they were changed by another that shares the changes."""
+        with self._lock:
+            self._follow()
+
+    def _lead(self) -> None:
+        # Without the lock, or two who lead would wait for each other.
+        for other in self.runtime.others(self):
+            other.follow()
+
+    def _follow(self) -> None:
+        if self.runtime.changes != self._followed:
             self._swap()
 
     def adopted_by(self, adopt: Adopt) -> None:
@@ -174,12 +208,16 @@ class Installation:
         """
         with self._lock:
             self._look_at_files(pause)
-            if self.environment.control and self.runtime.look():
-                self._swap()
+            changed = bool(self.environment.control) and self.runtime.look()
+            if self.environment.control:
+                self._follow()
+        if changed:
+            self._lead()
 
     def _swap(self) -> None:
         """Compiles what the files declared last, and what was changed since."""
-        self._configuration, self.snapshot = self._compiled(self._declared, self.snapshot.store)
+        before = self.snapshot
+        self._configuration, self.snapshot = self._compiled(self._declared, before.store, before=before)
         self._publish()
 
     def fall_asleep(self) -> None:
@@ -188,6 +226,7 @@ class Installation:
         self._asleep = True
         if self.environment.control:
             self.journal.forked()
+            self.runtime.forked()
         if self._api is not None:
             self._api.forked()
         self._publish()
@@ -238,11 +277,14 @@ class Installation:
         opening = files.opening if self.environment.watches else None
         return load(self.environment, self._rules, folder=self._folder, opening=opening)
 
-    def _compiled(self, declared: Configuration, store: Store | None) -> tuple[Configuration, Snapshot]:
+    def _compiled(
+        self, declared: Configuration, store: Store | None, *, before: Snapshot | None = None
+    ) -> tuple[Configuration, Snapshot]:
         from .engine import Snapshot
 
         configuration, journal = declared, None
         if prefix := self.environment.control:
+            self._followed = self.runtime.changes
             self.applied = self.runtime.apply(declared)
             configuration, journal = self.applied.configuration, self.journal
             # Whether triggers are on or off: clients go on sending it.
@@ -252,16 +294,18 @@ class Installation:
                 bodies=declared.keeps_bodies,
                 key=self.environment.key,
             )
-        snapshot = Snapshot(configuration, store=store, clock=self.clock, control=prefix, journal=journal)
+        snapshot = Snapshot(
+            configuration, store=store, clock=self.clock, control=prefix, journal=journal, before=before
+        )
         hosts = configuration.webhook_hosts if configuration.sends_webhooks else ()
         if hosts or self._courier is not None:
             self._employ(snapshot, hosts)
         return configuration, snapshot
 
-    def _prepare_control(self, store: Store | None) -> None:
+    def _prepare_control(self, store: Store | None, *, of_process: bool) -> None:
         from .fallback import FallbackStore
         from .journal import Journal
-        from .runtime_rules import RuntimeRules
+        from .runtime_rules import RuntimeRules, rules_of_process
 
         # A change that only this process would know is refused while the store is away, so that it is asked
         # itself. One that never has to be waited for is this process's memory.
@@ -269,7 +313,11 @@ class Installation:
         if shared is not None and not shared.threads:
             shared = None
         self.journal = Journal(clock=self.clock)
-        self.runtime = RuntimeRules(shared, service=self.environment.service, clock=self.clock)
+        service = self.environment.service
+        if shared is None and of_process:
+            self.runtime = rules_of_process(service=service, clock=self.clock)
+        else:
+            self.runtime = RuntimeRules(shared, service=service, clock=self.clock)
 
     def _employ(self, snapshot: Snapshot, entries: tuple[str, ...]) -> None:
         """Has the one courier send what this snapshot composes; nothing any more without hosts."""
@@ -285,6 +333,21 @@ class Installation:
             snapshot.employ(self._courier)
         else:
             self._courier.close()
+
+
+# Those who go by the environment of this process. Replaced whole, so that nobody needs a lock.
+_of_process: tuple[ReferenceType[Installation], ...] = ()
+
+
+def _join(installation: Installation) -> None:
+    global _of_process
+    _of_process = (*(found for found in _of_process if found() is not None), ref(installation))
+
+
+def _told(configuration: Configuration) -> str:
+    """`2 rules from mocks.toml`; nothing where there are none."""
+    count = len(configuration.entries)
+    return f"{count} rule{'' if count == 1 else 's'} from {', '.join(configuration.sources)}" if count else ""
 
 
 def _working_directory() -> Path | None:
@@ -318,11 +381,7 @@ def _opened(named: str, given: Store | str | None) -> Store | None:
 def describe(configuration: Configuration, *, keyed: bool, store: Store | None = None) -> str:
     """`3 rules from mocks.toml, 1 of them off, counted in sqlite:/tmp/m.db; triggers need X-Mock-Key`."""
     count = len(configuration.entries)
-    rules = (
-        f"{count} rule{'' if count == 1 else 's'} from {', '.join(configuration.sources)}"
-        if count
-        else "no rules"
-    )
+    rules = _told(configuration) or "no rules"
     off = sum(not entry.on for entry in configuration.entries)
     if off:
         rules += f", {off} of them off"

@@ -73,6 +73,12 @@ def _check_word(word: str) -> None:
         )
 
 
+def _check_name(name: str) -> None:
+    _check_word(name)
+    if name.lower() in schemas.RESERVED_NAMES:
+        raise ValueError("X-Mock-Rule says so of mocks that are no rule's; take another name")
+
+
 def _check_expires(declared: object) -> datetime | None:
     """A moment, with its offset from UTC: a staging host's own time zone is nobody's business."""
     if declared is None:
@@ -157,6 +163,7 @@ def _check_caller(declared: object) -> None:
 
 
 _Word = Annotated[StrictStr, checked(_check_word), WithJsonSchema(schemas.WORD)]
+_Name = Annotated[StrictStr, checked(_check_name), WithJsonSchema(schemas.NAME)]
 _RequestHeaderName = Annotated[StrictStr, checked(check_header_name)]
 _Condition = Annotated[Any, PlainValidator(Condition), WithJsonSchema(schemas.CONDITION)]
 
@@ -229,7 +236,7 @@ class Rule(Reply):
         description="`[METHOD[,METHOD...]] /path`; no method means any.",
         examples=["POST /reports"],
     )
-    name: _Word | None = key(
+    name: _Name | None = key(
         default=None, description="Shown in X-Mock-Rule; MOCKWARE and X-Mock-Name select by it."
     )
     tags: Sequence[_Word] = key(

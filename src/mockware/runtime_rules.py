@@ -6,7 +6,7 @@ the store says, and when a worker has seen it used up.
 
 Each change is a record of its own, on one shelf, so that two people who change two rules lose neither. One
 more record has another value after every change: to look is to read that, and to list the shelf when it is
-another.
+another. Without a store, all middlewares of a process share them by `rules_of_process`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ import hashlib
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from threading import Lock
+from typing import Protocol
+from weakref import WeakSet, WeakValueDictionary
 
 from .changes import MAX_CHANGES, MAX_FOR_S, Applied, Change, apply, rule_of
 from .configuration import Configuration
@@ -33,6 +36,13 @@ _PAGE = 16
 _MAX_USED = 10 * MAX_CHANGES
 
 
+class Follower(Protocol):
+    """Whose rules are changed, whoever changes them."""
+
+    def follow(self) -> None:
+        """Applies the changes that hold now."""
+
+
 class RuntimeRules:
     """What was changed, by the rule's name. `store` None: only this process knows. `clock` gives seconds."""
 
@@ -46,10 +56,26 @@ class RuntimeRules:
         self._rules: dict[str, Rule] = {}
         # How often each change was used, whether or not it holds any more: it may be listed again.
         self._used: OrderedDict[str, int] = OrderedDict()
+        self._followers: WeakSet[Follower] = WeakSet()
+        self._lock = Lock()
 
     def apply(self, declared: Configuration) -> Applied:
         """The rules with all changes that hold now."""
-        return apply(declared, self._changes, self._rules, self._note_use)
+        with self._lock:
+            return apply(declared, self._changes, self._rules, self._note_use)
+
+    def forked(self) -> None:
+        """In a child: no lock is held."""
+        self._lock = Lock()
+
+    def followed_by(self, follower: Follower) -> None:
+        with self._lock:
+            self._followers.add(follower)
+
+    def others(self, follower: Follower) -> Sequence[Follower]:
+        """Who else follows these changes."""
+        with self._lock:
+            return [other for other in self._followers if other is not follower]
 
     @property
     def changes(self) -> Mapping[str, Change]:
@@ -73,6 +99,10 @@ class RuntimeRules:
 
     def set(self, changes: Sequence[Change], removed: Sequence[str] = ()) -> None:
         """Makes changes and takes others back, all or none. Raises StoreError: then none."""
+        with self._lock:
+            self._set(changes, removed)
+
+    def _set(self, changes: Sequence[Change], removed: Sequence[str]) -> None:
         if self.store is not None:
             now = self._clock()
             records = [
@@ -95,6 +125,10 @@ class RuntimeRules:
 
     def look(self) -> bool:
         """Whether anything is another than at the last look: what others did, and what is over."""
+        with self._lock:
+            return self._look()
+
+    def _look(self) -> bool:
         before = self._changes
         # What is counted from now on is told, and judged, the next time.
         used = dict(self._used)
@@ -149,13 +183,23 @@ class RuntimeRules:
         if not counted:
             return
         keys = [self._key(f"uses {change.id}") for change in counted]
+        # Two may read a count and write theirs one after the other, the lower one last. The higher one writes
+        # again a second later, but for whoever has seen the last use: that it is over is told apart.
+        ends = [self._key(f"over {change.id}") for change in counted]
+        found = store.read([*keys, *ends])
         records = []
         now = self._clock()
-        for change, key, value in zip(counted, keys, store.read(keys), strict=True):
+        for i, (change, key, end) in enumerate(zip(counted, keys, ends, strict=True)):
+            value, over = found[i], found[len(keys) + i]
             theirs = int(value) if value is not None and value.isdigit() else 0
+            if over is not None:
+                theirs = max(theirs, change.uses or 0)
             ours = used.get(change.id, 0)
+            ttl_s = max(change.until - now, 1.0)
+            if over is None and change.uses is not None and ours >= change.uses:
+                records.append(Record(end, b"", ttl_s))
             if ours > theirs:
-                records.append(Record(key, str(ours).encode(), max(change.until - now, 1.0)))
+                records.append(Record(key, str(ours).encode(), ttl_s))
             elif theirs > ours:
                 used[change.id] = theirs
                 self._note_use(change.id, theirs)
@@ -196,3 +240,16 @@ class RuntimeRules:
 
     def _key(self, name: str) -> str:
         return f"{self._shelf}.{hashlib.blake2b(name.encode('utf-8', 'replace'), digest_size=16).hexdigest()}"
+
+
+# By service.
+_of_process: WeakValueDictionary[str, RuntimeRules] = WeakValueDictionary()
+
+
+def rules_of_process(*, service: str, clock: Callable[[], float]) -> RuntimeRules:
+    """The changes that all of a process share that have no store, as they would share a store's.
+
+    An app that is wrapped twice is switched in both places, or else the one within would go on with what the
+    other has switched off.
+    """
+    return _of_process.setdefault(service, RuntimeRules(None, service=service, clock=clock))

@@ -12,10 +12,12 @@ import json
 from typing import Any
 
 from .cors import ANY, MAX_ORIGIN_CHARS, ORIGIN
+from .cors import RULE_NAME as CORS_RULE_NAME
 from .durations import DURATION_HINT, MAX_DELAY_S, MAX_SIGMA
 from .messages import TOKEN
 from .replies import RESERVED_HEADERS
 from .statuses import CATALOGUE
+from .triggers import RULE_NAME as TRIGGER_RULE_NAME
 from .triggers import SOURCE_NAME as _SOURCE_NAME
 
 _END = r"(?!\n)$"  # in Python, `$` alone lets a newline slip in
@@ -32,6 +34,13 @@ MATCH = {"type": "string", "pattern": rf"^\s*({TOKEN}(,{TOKEN})*\s*)?/[^?#]*{_EN
 PATH = {"type": "string", "pattern": f"^/[^?#]*{_END}"}
 PREFIX = {"type": "string", "pattern": "^/"}
 WORD = {"type": "string", "pattern": f"^(?!({_any_case('on|off')})$)[A-Za-z0-9][A-Za-z0-9._-]{{0,63}}{_END}"}
+# What X-Mock-Rule and the metrics say of mocks that are no rule's.
+RESERVED_NAMES = (TRIGGER_RULE_NAME, CORS_RULE_NAME)
+NAME = {
+    "type": "string",
+    "pattern": f"^(?!({_any_case('|'.join(('on', 'off', *RESERVED_NAMES)))})$)"
+    f"[A-Za-z0-9][A-Za-z0-9._-]{{0,63}}{_END}",
+}
 
 SOURCE_NAME = {"type": ["string", "null"], "pattern": f"^{_SOURCE_NAME}{_END}"}
 _LISTED_ORIGIN = {

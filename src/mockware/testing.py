@@ -25,7 +25,7 @@ from .environment import Environment
 from .exceptions import MockwareError, did_you_mean, quoted
 from .interfaces import interface_of
 from .messages import MISSING
-from .triggers import RULE_NAME
+from .schemas import RESERVED_NAMES
 from .watching import Clock as Clock
 from .watching import Journal, WatchedSnapshot
 from .watching import MockedRequest as MockedRequest
@@ -126,7 +126,8 @@ class Mocks(Generic[App]):
         """How many requests the rule has answered, let through or had patched; without a name, all rules.
 
         A rule goes by its `name` or else by its `match`, as X-Mock-Rule shows it; "trigger" stands for the
-        trigger headers. What asks about a task is answered by the task's rule. Raises UnknownRuleError.
+        trigger headers, "cors" for preflights that are answered. What asks about a task is answered by the
+        task's rule. Raises UnknownRuleError.
         """
         hits = self._journal.hits
         return sum(hits.values()) if name is None else hits[self._known(name)]
@@ -149,7 +150,7 @@ class Mocks(Generic[App]):
         return [name for name in self._names if not hits[name]]
 
     def _known(self, name: str) -> str:
-        if name not in self._names and name != RULE_NAME:
+        if name not in self._names and name not in RESERVED_NAMES:
             raise UnknownRuleError(f"{quoted(name)}: no rule has this name{did_you_mean(name, self._names)}")
         return name
 
