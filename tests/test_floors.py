@@ -21,7 +21,7 @@ HOUSE = """
  2  asgi_background control_guard cors crew deliveries dialect handlers index lookout match memory_store
     owed patches posting redis_store sqlite_store telemetry template_sandbox triggers upstream_failures
     waiting wsgi_background
- 3  asgi_patching aspnet_code azure_dialect courier decisions express_code fallback faults forwarding
+ 3  asgi_patching aspnet_code azure_dialect control_messages courier decisions express_code fallback faults forwarding
     go_code google_dialect jsonapi_dialect odata_dialect ogc_dialect plain_dialect python_code
     rails_code reference schemas spring_code templates trigger_cookies wsgi_patching
  4  asgi_replies connections dialects django_code exchange fastapi_code flask_code journal
@@ -31,7 +31,7 @@ HOUSE = """
  7  rules
  8  configuration rules_files task_answers
  9  changes config rule_documents task_hooks task_lists
-10  control_document control_messages runtime_rules task_rules
+10  control_document runtime_rules task_rules
 11  control_views review task_endpoints
 12  compiled_rules control_changes control_cookies control_journal
 13  engine
