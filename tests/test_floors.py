@@ -21,9 +21,9 @@ HOUSE = """
  2  asgi_background control_guard cors crew deliveries dialect handlers index lookout match memory_store
     owed patches posting redis_store sqlite_store telemetry template_sandbox triggers upstream_failures
     waiting wsgi_background
- 3  asgi_patching aspnet_code azure_dialect control_messages courier decisions express_code fallback faults forwarding
-    go_code google_dialect jsonapi_dialect odata_dialect ogc_dialect plain_dialect python_code
-    rails_code reference schemas spring_code templates trigger_cookies wsgi_patching
+ 3  asgi_patching aspnet_code azure_dialect control_messages courier decisions express_code fallback
+    faults forwarding go_code google_dialect jsonapi_dialect odata_dialect ogc_dialect plain_dialect
+    python_code rails_code reference schemas spring_code templates trigger_cookies wsgi_patching
  4  asgi_replies connections dialects django_code exchange fastapi_code flask_code journal
     reference_document reference_page relay stores templated wsgi_replies
  5  answers control_page proxy
