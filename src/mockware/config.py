@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import groupby
 from os import PathLike, fspath
+from os.path import realpath
 from pathlib import Path
 
 from .configuration import Configuration, Entry
@@ -48,9 +49,12 @@ def load(
     trusts_forwarded = False
     server_timing = False
     sources: list[str] = []
-    for source, read in _sources(environment, rules, folder or Path(), opening):
-        if source in sources and source != "rules=":
-            continue  # operations and code may name the same file; no request reaches its second place
+    files: set[str] = set()
+    for source, path, read in _sources(environment, rules, folder or Path(), opening):
+        if path is not None:
+            if (file_path := _resolved(path)) in files:
+                continue  # operations and code may name the same file; no request reaches its second place
+            files.add(file_path)
         sources.append(source)
         try:
             file = read()
@@ -130,10 +134,13 @@ def _sources(
     rules: RulesArgument,
     folder: Path,
     opening: Callable[[Path], None] | None,
-) -> Iterator[tuple[str, Callable[[], RulesFile]]]:
-    """Every source by the name that messages call it, with what reads it; the first overrides the rest."""
+) -> Iterator[tuple[str, Path | None, Callable[[], RulesFile]]]:
+    """Every source by the name that messages call it, with its path and what reads it.
+
+    The first overrides the rest.
+    """
     if environment.short_rules:
-        yield "MOCKWARE_RULES", lambda: read_short_rules(environment.short_rules)
+        yield "MOCKWARE_RULES", None, lambda: read_short_rules(environment.short_rules)
     items = [rules] if isinstance(rules, (str, PathLike)) else [] if rules is None else rules
     if not isinstance(items, Sequence):
         raise TypeError(
@@ -142,15 +149,23 @@ def _sources(
     for made, run in groupby((*environment.files, *items), key=lambda item: isinstance(item, Rule)):
         group = list(run)
         if made:
-            yield "rules=", lambda rules=group: RulesFile(rules=rules)  # type: ignore[misc]
+            yield "rules=", None, lambda rules=group: RulesFile(rules=rules)  # type: ignore[misc]
             continue
         for item in group:
             if not isinstance(item, (str, PathLike)):
                 raise TypeError(
                     f"rules= takes paths of rules files and Rule objects, not {type(item).__name__}"
                 )
-            source = fspath(item)
-            yield source, partial(read_rules_file, folder / item, str(Path(source)), opening)
+            source, path = fspath(item), folder / item
+            yield source, path, partial(read_rules_file, path, str(Path(source)), opening)
+
+
+def _resolved(path: Path) -> str:
+    """What is the same for two spellings of one file."""
+    try:
+        return realpath(path)
+    except (OSError, ValueError):  # no working directory, or no path at all: reading it will say so
+        return str(path)
 
 
 def _named(found: Iterable[tuple[str, Rule]], problems: list[Problem]) -> list[Entry]:

@@ -203,8 +203,11 @@ class Snapshot:
         in_query = not triggers.needs_key and triggers.asked_in_query(request) is not None
         return in_query or triggers.are_among(asked.names)
 
-    def note(self, request: Request, decision: Decision, candidates: Sequence[Candidate]) -> None:
-        """Has the journal take down what has become of a request, where there is one."""
+    def note(self, request: Request, decision: Decision, candidates: Sequence[Candidate] = ()) -> None:
+        """Has the journal take down what has become of a request, where there is one.
+
+        A mock is noted when it is given, and what the app gets when the app is called.
+        """
         if self.journal is not None:
             self.journal.note(request, decision, candidates)
 

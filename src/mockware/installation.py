@@ -64,8 +64,6 @@ def installed(
         problems[:0] = error.problems
     if problems or installation is None:
         raise ConfigError(problems)
-    # At WARNING, so that a service whose logging nobody set up shows that its answers may be mocks.
-    logger.warning("mockware is ON (%s): %s", environment.why, str(installation))
     return installation
 
 
@@ -123,6 +121,11 @@ class Installation:
         # The trigger fields tell a right key from a wrong one, however often they are asked.
         return f"{line}; MOCKWARE_KEY has fewer than {MIN_KEY_CHARS} characters, and can be guessed"
 
+    def announce(self) -> None:
+        """Says that it is on, once there is an app that it is in front of."""
+        # At WARNING, so that a service whose logging nobody set up shows that its answers may be mocks.
+        logger.warning("mockware is ON (%s): %s", self.environment.why, str(self))
+
     @property
     def store_name(self) -> str:
         """Where counts and changes are kept."""
@@ -148,7 +151,10 @@ class Installation:
         self._publish()
 
     def wake(self) -> None:
-        """Looks after the files from now on, beginning with what has changed since they were read."""
+        """Looks after the files from now on, beginning with what has changed since they were read.
+
+        The store is left to the thread, which looks at once: whoever wakes this up may have no use for it.
+        """
         from .lookout import watch
 
         with self._lock:
@@ -156,20 +162,20 @@ class Installation:
                 return
             self._asleep = False
             try:
-                self._look(lambda _: None)
+                self._look_at_files(lambda _: None)
             finally:
                 self._publish()
                 watch(self)
 
     def look(self, pause: Callable[[float], object]) -> None:
-        """Reads the rules again if a file has changed. `pause` waits so many seconds."""
-        with self._lock:
-            self._look(pause)
+        """Reads the rules again if a file has changed, and what was changed at run time.
 
-    def _look(self, pause: Callable[[float], object]) -> None:
-        self._look_at_files(pause)
-        if self.environment.control and self.runtime.look():
-            self._swap()
+        `pause` waits so many seconds. May wait for the store.
+        """
+        with self._lock:
+            self._look_at_files(pause)
+            if self.environment.control and self.runtime.look():
+                self._swap()
 
     def _swap(self) -> None:
         """Compiles what the files declared last, and what was changed since."""
@@ -239,8 +245,13 @@ class Installation:
         if prefix := self.environment.control:
             self.applied = self.runtime.apply(declared)
             configuration, journal = self.applied.configuration, self.journal
-            key = [declared.triggers.fields.key.lower()] if declared.triggers is not None else []
-            journal.obey(redacted=[*declared.redacted, *key], bodies=declared.keeps_bodies)
+            # Whether triggers are on or off: clients go on sending it.
+            key_header = declared.trigger_table.key_header.lower()
+            journal.obey(
+                redacted=[*declared.redacted, key_header],
+                bodies=declared.keeps_bodies,
+                key=self.environment.key,
+            )
         snapshot = Snapshot(configuration, store=store, clock=self.clock, control=prefix, journal=journal)
         hosts = configuration.webhook_hosts if configuration.sends_webhooks else ()
         if hosts or self._courier is not None:

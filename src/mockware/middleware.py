@@ -9,8 +9,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
+from .exceptions import ConfigError
 from .installation import Installation, installed
 from .nesting import OwnMocks
+from .refused_start import RefusedStart, is_made_late
 from .telemetry import Telemetry, telemetry
 
 if TYPE_CHECKING:
@@ -42,10 +44,16 @@ class MockMiddleware(ABC):
         environ: Mapping[str, str] | None = None,
         clock: Callable[[], float] | None = None,
     ) -> Any:
-        installation = installed(rules, enabled=enabled, store=store, environ=environ, clock=clock)
-        if installation is None:
-            return app
-        self = cls._around(app)
+        try:
+            installation = installed(rules, enabled=enabled, store=store, environ=environ, clock=clock)
+            if installation is None:
+                return app
+            self = cls._around(app)
+        except (ConfigError, TypeError) as error:
+            if is_made_late():
+                return RefusedStart(error)
+            raise
+        installation.announce()
         self._installation = installation
         self._api = installation.control_api()
         installation.adopted_by(self._take_over)
