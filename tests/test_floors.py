@@ -14,7 +14,7 @@ SOURCE = Path(mockware.__file__).parent
 # The house from the ground up. A file imports from lower floors only, and stands on the lowest that it can.
 HOUSE = """
  0  captured counters django_client durations encodings exceptions interfaces literals messages
-    negotiation nesting refused_start sequences statuses tasks terminal webhooks
+    negotiation nesting redis_clients refused_start sequences statuses tasks terminal webhooks
  1  addresses asgi_requests bodies callers conditions documents environment logs origins pacing paths
     preferences questions replies task_ids task_records template_values tokens upstream validation
     wsgi_requests
