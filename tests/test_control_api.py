@@ -664,6 +664,34 @@ def test_a_body_is_kept_if_a_rule_has_looked_at_it(
     assert entry.get("body") == kept
 
 
+@pytest.mark.parametrize(
+    ("query", "detail"),
+    [
+        ("limit=0", "`limit` is a whole number from 1 to 500, not '0'"),
+        ("after=-1", "`after` is a whole number from 0 on, not '-1'"),
+    ],
+)
+def test_a_number_that_is_out_of_bounds_is_told_them(control: Control, query: str, detail: str) -> None:
+    assert control.told("GET", "/journal", status=400, query=query)["detail"] == detail
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\xff" * 5000,
+        b'"' + b"\x01" * 5000,
+        b"[" * 100_000,
+        b"x" * 5000,
+        b"1" * 5000,
+        b'{"a": 1e}' + b"y" * 5000,
+        b"-Infinity",
+    ],
+)
+def test_what_is_no_json_is_told_why_and_not_repeated(control: Control, sent: bytes) -> None:
+    detail = control.told("POST", "/reset", sent, status=400)["detail"]
+    assert re.fullmatch("not JSON: .{10,250}", detail)
+
+
 def test_what_is_not_on_the_path_of_a_task_has_not_missed_it(control: Control) -> None:
     rule = Rule("POST /exports", name="exports", task={"duration": "1s"})
     control = Control(control.interface, [rule])

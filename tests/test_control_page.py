@@ -19,10 +19,15 @@ from tests.control_page_apps import KEYS, PREFIX
 from tests.server_table import _RUN, Server
 from tests.servers import Running
 
+from mockware.changes import DEFAULT_FOR_S, MAX_FOR_S, MAX_WORDS_CHARS
 from mockware.control_page import _MORE, control_page, page_fields
+from mockware.durations import parse_duration
 from mockware.journal import MAX_MISSES
 from mockware.reference_page import asset
 from mockware.snippets import FRAMEWORKS, status_snippet
+from mockware.statuses import CODE
+from mockware.tokens import MAX_LIFETIME_S
+from mockware.trigger_cookies import DEFAULT_FOR_S as DEFAULT_COOKIE_FOR_S
 
 _APPS = "tests.control_page_apps"
 SERVERS = (
@@ -916,6 +921,25 @@ def test_another_origin_changes_nothing(context: BrowserContext, site: Site) -> 
     assert page.evaluate(asked, [reset, {"method": "POST", "body": body, "headers": headers}]) == "TypeError"
     assert page.evaluate(asked, [f"{site.control}api/rules", {"headers": headers}]) == "TypeError"
     assert site.rules()["payments-down"]["on"] is False
+
+
+def test_the_page_has_the_bounds_of_the_api() -> None:
+    html = asset("control_page.html")
+    assert set(re.findall('maxlength="([^"]*)"', html)) == {str(MAX_WORDS_CHARS)}
+    assert MAX_FOR_S == MAX_LIFETIME_S == timedelta(weeks=1).total_seconds()
+    longest = f"{MAX_FOR_S / 3600:g}h"
+    hints = re.findall('id="[^"]*-for-help">([^<]*)<', html)
+    assert [hint.partition(". ")[2] for hint in hints] == [f"At most {longest}, a week."] * 3
+    times = re.findall('<option value="([^"]*)">', html)
+    assert times[-1] == longest
+    assert all(0 < parse_duration(time) <= MAX_FOR_S for time in times)
+    usual = dict(re.findall('<input id="([a-z]+)-for"[^>]* value="([^"]*)"', html))
+    assert {name: parse_duration(value) for name, value in usual.items()} == {
+        "new": DEFAULT_FOR_S,
+        "change": DEFAULT_FOR_S,
+        "cookie": DEFAULT_COOKIE_FOR_S,
+    }
+    assert re.findall(r"/\^(.*)\$/[.]test", asset("control_statuses.js")) == [CODE]
 
 
 def test_the_page_is_the_same_for_everybody_and_its_assets_end_where_they_end() -> None:

@@ -14,7 +14,7 @@ SOURCE = Path(mockware.__file__).parent
 # The house from the ground up. A file imports from lower floors only, and stands on the lowest that it can.
 HOUSE = """
  0  captured counters django_client durations encodings exceptions interfaces literals messages
-    negotiation nesting refused_start sequences statuses tasks terminal webhooks
+    negotiation nesting redis_clients refused_start sequences statuses tasks terminal webhooks
  1  addresses asgi_requests bodies callers conditions documents environment logs origins pacing paths
     preferences questions replies task_ids task_records template_values tokens upstream validation
     wsgi_requests
@@ -24,14 +24,14 @@ HOUSE = """
  3  asgi_patching aspnet_code azure_dialect control_guard courier decisions express_code fallback faults
     forwarding go_code google_dialect jsonapi_dialect odata_dialect ogc_dialect plain_dialect
     python_code rails_code spring_code templates triggers wsgi_patching
- 4  asgi_replies connections dialects django_code exchange fastapi_code flask_code journal reference
-    relay schemas stores templated trigger_cookies wsgi_replies
+ 4  asgi_replies connections control_messages dialects django_code exchange fastapi_code flask_code
+    journal reference relay schemas stores templated trigger_cookies wsgi_replies
  5  answers proxy reference_document reference_page
  6  control_page settings task_table
  7  rules
  8  configuration rules_files task_answers
  9  changes config rule_documents task_hooks task_lists
-10  control_document control_messages runtime_rules task_rules
+10  control_document runtime_rules task_rules
 11  control_views review task_endpoints
 12  compiled_rules control_changes control_cookies control_journal
 13  engine

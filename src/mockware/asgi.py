@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from .asgi_patching import patch_asgi
 from .asgi_replies import ReplyAtOnce, adding, at_once, late, reply, waited
-from .asgi_requests import ASGIApp, Receive, Scope, ScopeRequest, Send, route_path
+from .asgi_requests import BODY_FIELDS, ASGIApp, Receive, Scope, ScopeRequest, Send, route_path
 from .bodies import buffer, drain
 from .decisions import BodyNeeded, Decision, Passthrough, Run, StoreNeeded
 from .fallback import MAX_WAIT_S, FallbackStore
@@ -32,10 +32,6 @@ if TYPE_CHECKING:
     from .compiled_rules import Candidate
     from .control_api import ControlAPI
     from .engine import Snapshot
-
-
-# Without either of these, a request on HTTP/1.1 has no body (RFC 9112 section 6.3).
-_BODY_FIELDS = frozenset((b"content-length", b"transfer-encoding"))
 
 
 class ASGIMockMiddleware(MockMiddleware):
@@ -92,7 +88,7 @@ class ASGIMockMiddleware(MockMiddleware):
                 has_body = False
                 for name, value in scope["headers"]:
                     if name in telling:
-                        if name in _BODY_FIELDS:
+                        if name in BODY_FIELDS:
                             has_body = True
                         elif asked is None and name == generation.status_field:
                             asked = value
@@ -288,7 +284,7 @@ class _Generation:
         watched = {name.encode("ascii") for name in snapshot.watched}
         if snapshot.cors is not None:
             watched.add(b"access-control-request-headers")
-        self.telling = _BODY_FIELDS.union(watched, (b"expect",))
+        self.telling = BODY_FIELDS.union(watched, (b"expect",))
 
 
 async def _control(

@@ -16,6 +16,9 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+# Without either of these, a request on HTTP/1.1 has no body (RFC 9112 section 6.3).
+BODY_FIELDS = frozenset((b"content-length", b"transfer-encoding"))
+
 
 class ScopeRequest(Request):
     """A request as its scope tells it; `path` is the one that the app routes on."""

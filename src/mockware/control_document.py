@@ -11,6 +11,7 @@ from typing import Any
 from .changes import DEFAULT_FOR_S, MAX_FOR_S, MAX_USES, MAX_WORDS_CHARS
 from .counters import COUNTER_TTL_S
 from .journal import MAX_ENTRIES
+from .statuses import CODE
 from .tokens import MAX_LIFETIME_S
 from .trigger_cookies import DEFAULT_FOR_S as DEFAULT_COOKIE_FOR_S
 from .trigger_cookies import MAX_PATHS
@@ -284,7 +285,7 @@ _CODE = {
     "name": "code",
     "in": "path",
     "required": True,
-    "schema": {"type": "string", "pattern": "^[2-5][0-9]{2}$"},
+    "schema": {"type": "string", "pattern": f"^{CODE}$"},
 }
 _NAME = {
     "name": "name",

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from .changes import MAX_WORDS_CHARS
 from .control_guard import RefusedError
 from .exceptions import ConfigError, Problem, did_you_mean, quoted
 from .messages import Request, Response
@@ -42,8 +41,8 @@ def table_of(request: Request, allowed: Sequence[str]) -> dict[str, Any]:
         raise BadRequestError(f"at most {MAX_BODY_BYTES} bytes", 413)
     try:
         given = json.loads(request.body.decode("utf-8"), parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise BadRequestError(f"not JSON: {str(error)[:MAX_WORDS_CHARS]}") from None
+    except (ValueError, RecursionError) as error:  # none of which repeats what was sent
+        raise BadRequestError(f"not JSON: {error}") from None
     if not isinstance(given, dict):
         raise ConfigError([Problem("request", f"expected a table with {', '.join(allowed)}")])
     if unknown := [key for key in given if key not in allowed]:
@@ -71,9 +70,8 @@ def number_of(request: Request, name: str, least: int, most: int | None, otherwi
         return otherwise
     number = int(text) if text.isascii() and text.isdigit() and len(text) < 16 else -1
     if number < least or (most is not None and number > most):
-        raise BadRequestError(
-            f"`{name}` is a whole number from {least} to {most or 'any'}, not {quoted(text)}"
-        )
+        upwards = "on" if most is None else f"to {most}"
+        raise BadRequestError(f"`{name}` is a whole number from {least} {upwards}, not {quoted(text)}")
     return number
 
 

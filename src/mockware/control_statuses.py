@@ -13,15 +13,14 @@ from .control_messages import BadRequestError, json_answer
 from .control_views import Desk
 from .exceptions import quoted
 from .messages import Request, Response
-from .origins import origin_of
+from .origins import UNKNOWN_ORIGIN, origin_of
 from .reference import reference_for
 from .reference_document import status_document, statuses_document
 from .snippets import status_values
+from .statuses import CODE
 from .trigger_cookies import TRIGGERS_OFF
 
-_UNKNOWN_ORIGIN = "http://127.0.0.1:8000"
-# What a mock may answer.
-_CODE = re.compile("[2-5][0-9]{2}")
+_CODE = re.compile(CODE)
 
 
 class Statuses:
@@ -48,7 +47,7 @@ class Statuses:
         if triggers is None or unavailable:
             plain, values = reference_for(code), status_values(code)
             return json_answer(status_document(plain, values, root, curl="", unavailable=unavailable))
-        origin = origin_of(request, trusts_forwarded=configuration.trusts_forwarded) or _UNKNOWN_ORIGIN
+        origin = origin_of(request, trusts_forwarded=configuration.trusts_forwarded) or UNKNOWN_ORIGIN
         url = shlex.quote(origin + request.mount + quote(triggers.a_path))
         reference = reference_for(code, url=url, field=triggers.fields.status, vary=triggers.vary)
         # With a key, a trigger has to show it; a shell that knows it puts it in. Of what may stand in a

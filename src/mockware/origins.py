@@ -11,6 +11,9 @@ import re
 
 from .messages import TOKEN, Request
 
+# What stands for us in a line that is shown where nobody knows what we are called: servers' usual address.
+UNKNOWN_ORIGIN = "http://127.0.0.1:8000"
+
 # RFC 3986 section 3.2.2, without what no host of ours has: user info, percent-encoding, sub-delimiters.
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)*")

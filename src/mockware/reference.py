@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from .exceptions import did_you_mean, quoted
 from .messages import Response
+from .origins import UNKNOWN_ORIGIN
 from .replies import build_reply
 from .statuses import CATALOGUE, Status, status_for
 from .triggers import RULE_NAME, TriggerFields
@@ -34,7 +35,7 @@ class Reference(NamedTuple):
 
 
 def reference_for(
-    code: int, *, url: str = "http://127.0.0.1:8000/", field: str = TriggerFields().status, vary: str = ""
+    code: int, *, url: str = f"{UNKNOWN_ORIGIN}/", field: str = TriggerFields().status, vary: str = ""
 ) -> Reference:
     """The reference of `code`. Raises ValueError unless it is from 200 to 599.
 

@@ -15,12 +15,12 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from .asgi_replies import at_once, reply
-from .asgi_requests import Receive, Scope, ScopeRequest, Send, route_path
+from .asgi_requests import BODY_FIELDS, Receive, Scope, ScopeRequest, Send, route_path
 from .exceptions import quoted
 from .messages import Response
 from .negotiation import preferred
 from .nesting import OwnMocks
-from .origins import origin_of, prefix_of
+from .origins import UNKNOWN_ORIGIN, origin_of, prefix_of
 from .reference import find_status, reference_for
 from .reference_document import status_document, statuses_document
 from .reference_page import content_security_policy, error_page, overview_page, status_page
@@ -55,13 +55,9 @@ _PAGE_FIELDS = (
     ("Content-Security-Policy", content_security_policy()),
     ("Referrer-Policy", "no-referrer"),
 )
-_UNKNOWN_ORIGIN = "http://127.0.0.1:8000"
 
 # Lists of statuses that are asked for again and again are parsed once; the bound is for hostile ones.
 _parse = lru_cache(maxsize=256)(partial(parse_choices, behind=False))
-
-# Without either of these, a request on HTTP/1.1 has no body (RFC 9112 section 6.3).
-_BODY_FIELDS = frozenset((b"content-length", b"transfer-encoding"))
 
 
 def standalone_app(*, chance: Callable[[], float] = random.random) -> StandaloneApp:
@@ -101,7 +97,7 @@ class StandaloneApp(OwnMocks):
         if scope["type"] == "http" and scope.get("http_version") == "1.1":
             has_body = False
             for name, _ in scope["headers"]:
-                if name in _BODY_FIELDS:
+                if name in BODY_FIELDS:
                     has_body = True
                 elif name == b"expect":
                     break
@@ -198,7 +194,7 @@ def _base(request: ScopeRequest, scope: Scope) -> str:
     if not origin:
         host, port = scope.get("server") or ("", None)
         # Of a Unix socket, the host is a path, and there is no port.
-        origin = f"http://{f'[{host}]' if ':' in host else host}:{port}" if port else _UNKNOWN_ORIGIN
+        origin = f"http://{f'[{host}]' if ':' in host else host}:{port}" if port else UNKNOWN_ORIGIN
     return origin + prefix_of(request, trusts_forwarded=False)
 
 

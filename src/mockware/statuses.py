@@ -27,6 +27,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+# What a mock may answer, as a regular expression, for Python and for JSON Schema. `int()` would take `+202`,
+# `2_02` and the digits of other scripts, and servers send what they are given.
+CODE = "[2-5][0-9]{2}"
+
 # RFC 9110 §15.3.5 and §15.4.5, of 204 and 304: it "is terminated by the end of the header section; it cannot
 # contain content or trailers". RFC 9110 §15.3.6: "a server MUST NOT generate content in a 205 response".
 _WITHOUT_BODY = frozenset({204, 205, 304})

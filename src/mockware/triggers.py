@@ -21,6 +21,7 @@ from .exceptions import quoted
 from .logs import WrongKeys
 from .messages import Request, Response
 from .replies import build_problem
+from .statuses import CODE
 from .tokens import ANYTHING, OutOfScopeError, Scope, TokenKey
 
 # Longer than any list of statuses that a person types; a parser need not see more than that.
@@ -28,8 +29,7 @@ MAX_VALUE_CHARS = 1024
 # The limit that every carrier of baggage has to allow for (W3C Baggage section 3.3.2).
 MAX_BAGGAGE_CHARS = 8192
 
-# `int()` would take `+202`, `2_02` and the digits of other scripts, and servers send what they are given.
-_STATUS = re.compile(r"[2-5][0-9]{2}")
+_STATUS = re.compile(CODE)
 _WEIGHT = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 
 
