@@ -12,6 +12,7 @@ import shlex
 from collections.abc import Callable
 from functools import lru_cache, partial
 
+from .asgi_patching import unpatched
 from .asgi_replies import at_once, reply
 from .asgi_requests import Receive, Scope, ScopeRequest, Send, route_path
 from .exceptions import quoted
@@ -94,6 +95,7 @@ class StandaloneApp:
             else:
                 if response is None:
                     response = self._answer(ScopeRequest(scope, path), scope)
+                    send = _past_patches(response, send)
                 if scope["method"] == "HEAD":
                     response = response.head
                 return await self._reply_at_once(scope, receive, send, path, response, has_body)
@@ -101,6 +103,7 @@ class StandaloneApp:
         measurement = None if self._telemetry is None else self._telemetry.begin()
         if response is None:
             response = self._answer(request, scope)
+            send = _past_patches(response, send)
         expects = scope["type"] == "http" and request.expects_to_continue
         response = response.to(request.method)
         return await reply(scope, receive, send, path, response, expects=expects, measurement=measurement)
@@ -186,6 +189,11 @@ def _content(status: int, content: Content, *headers: tuple[str, str]) -> Respon
 def _page(status: int, text: str) -> Response:
     content = Content(text.encode(), f"{_HTML}; charset=utf-8")
     return _content(status, content, _VARY, *_PAGE_FIELDS)
+
+
+def _past_patches(response: Response, send: Send) -> Send:
+    """Past a rule's patch for an error that nobody asked for: no app was there to be patched."""
+    return unpatched(send) if response.status >= 400 and not response.rule else send
 
 
 def _problem(status: int, detail: str, *headers: tuple[str, str]) -> Response:
