@@ -453,6 +453,18 @@ def test_the_line_at_the_start_says_where_is_counted(lines: Lines, tmp_path: Pat
     assert not path.exists(), "nothing is opened before something is counted"
 
 
+def test_a_store_whose_folder_is_not_there_is_told_of_at_the_start(lines: Lines, tmp_path: Path) -> None:
+    missing = tmp_path / "none"
+    environ = {"MOCKWARE": "on", "MOCKWARE_STORE": f"sqlite:{missing / 'counts.db'}"}
+    mockware.wrap(asgi, rules=COUNTED, environ=environ)
+    (_, (level, line)) = lines()
+    assert level == "WARNING"
+    assert line.startswith(f"{environ['MOCKWARE_STORE']}: there is no folder '{missing}';")
+    missing.mkdir()
+    mockware.wrap(asgi, rules=COUNTED, environ=environ)
+    assert len(lines()) == 1
+
+
 def test_a_variable_that_nobody_reads_is_told_of_without_its_value(lines: Lines) -> None:
     webhook = {"url": "http://a", "secret_env": "MOCKWARE_HOOK"}
     environ = {
