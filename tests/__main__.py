@@ -5,7 +5,7 @@ for each Python, and the tests run against it: `src` is on nobody's path, so tha
 that the wheel lacks shows. Nothing but the standard library is imported here.
 
     python3 tests                                   this Python: ruff, mypy, all tests, benchmark in short
-    python3 tests --on python3.12 python3.13        these Pythons, one after the other
+    python3 tests --on python3.12 python3.13        these in turn, and less on those between
     python3 tests -- -k parity -x                   the rest goes to pytest
 """
 
@@ -23,8 +23,20 @@ ROOT = Path(__file__).resolve().parent.parent
 # Run on the first Python only, side by side with all others: they start programs in other languages and a
 # browser, install what of those is missing, and see what does not depend on the Python that runs them.
 ONCE = [
-    *("tests/test_browsers.py", "tests/test_guides.py", "tests/test_interop.py"),
-    *("tests/test_reference_page.py", "tests/test_snippets_running.py", "tests/test_suite.py"),
+    *("tests/test_browsers.py", "tests/test_control_page.py", "tests/test_guides.py"),
+    *("tests/test_interop.py", "tests/test_readme.py", "tests/test_reference_page.py"),
+    *("tests/test_snippets_running.py", "tests/test_soak.py", "tests/test_suite.py"),
+]
+# Run on the first and the last Python, and not on those between: each starts servers for all that it asks,
+# which takes minutes. `test_servers.py`, which sees whether each server recognises us, is run on all.
+AT_BOTH_ENDS = [
+    *("tests/test_baggage_chain.py", "tests/test_examples.py", "tests/test_exchange.py"),
+    *("tests/test_proxying.py", "tests/test_relay.py", "tests/test_running.py", "tests/test_serving.py"),
+    *("tests/test_servers_bodies.py", "tests/test_servers_control.py", "tests/test_servers_faults.py"),
+    *("tests/test_servers_http2.py", "tests/test_servers_live.py", "tests/test_servers_passthrough.py"),
+    *("tests/test_servers_patches.py", "tests/test_servers_setup.py", "tests/test_servers_websockets.py"),
+    *("tests/test_shared_counts.py", "tests/test_shared_tasks.py", "tests/test_store_failures.py"),
+    *("tests/test_task_clients.py", "tests/test_task_webhooks.py"),
 ]
 
 
@@ -42,7 +54,10 @@ def main() -> int:
         (wheel,) = (work / "wheel").glob("*.whl")
 
         def test(number: int, python: str) -> bool:
-            steps = test_steps(python, work / f"python-{number}", wheel, arguments.pytest, first=number == 0)
+            first, last = number == 0, number == len(arguments.on) - 1
+            left_out = [*([] if first else ONCE), *([] if first or last else AT_BOTH_ENDS)]
+            where = work / f"python-{number}"
+            steps = test_steps(python, where, wheel, arguments.pytest, first=first, left_out=left_out)
             return run(python, steps, work / f"{number}.log")
 
         # Each uses all cores by itself; side by side they would only make each other's time-outs more likely.
@@ -59,7 +74,7 @@ def build_steps(python: str, work: Path) -> list[list[str]]:
 
 
 def test_steps(
-    python: str, environment: Path, wheel: Path, pytest: list[str], *, first: bool
+    python: str, environment: Path, wheel: Path, pytest: list[str], *, first: bool, left_out: list[str]
 ) -> list[list[str]]:
     here = str(environment / "bin/python")
     steps = [
@@ -72,8 +87,8 @@ def test_steps(
             [here, "-m", "ruff", "format", "--check", "."],
             [here, "-m", "mypy"],
         ]
-    left_out = [] if first else [f"--ignore={ROOT / name}" for name in ONCE]
-    steps.append([here, "-m", "tests.suite", *left_out, *pytest])
+    ignored = [f"--ignore={ROOT / name}" for name in left_out]
+    steps.append([here, "-m", "tests.suite", *ignored, *pytest])
     if first and not pytest:
         steps.append([here, "-m", "tests.bench", "--quick"])  # it runs; how fast is nothing to fail for
         ours = "mockware-serve,mockware-status,mockware-granian,mockware-uvicorn"

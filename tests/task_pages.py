@@ -253,7 +253,7 @@ class Transcript:
         target, _, query = path.partition("?")
         # Nobody waits on the page: the clock is moved instead.
         if self._loop is None:
-            with patch("mockware.wsgi.time", SimpleNamespace(sleep=lambda seconds: None)):
+            with patch("mockware.wsgi_replies.time", SimpleNamespace(sleep=lambda seconds: None)):
                 return self._over_wsgi(say, target, query)
         with patch("mockware.waiting.sleep", lambda seconds: asyncio.sleep(0)):
             return self._loop.run_until_complete(self._asgi(say, target, query))

@@ -1,5 +1,6 @@
 """A change: read from what was sent or stored, and what it makes of the rules."""
 
+import json
 from typing import Any
 
 import pytest
@@ -57,6 +58,29 @@ def test_a_number_of_uses_is_a_whole_number_within_bounds(uses: object) -> None:
 def test_a_change_comes_back_from_its_bytes() -> None:
     before = change("a", uses=3, document={"match": "/ü"})
     assert Change.from_bytes(before.to_bytes()) == before
+
+
+def test_what_a_switch_lies_upon_comes_back_too_and_its_document_is_written_once() -> None:
+    beneath = change("a", uses=3, document={"match": "/a"})
+    switch = change("a", on=False, document=beneath.document, beneath=beneath)
+    assert Change.from_bytes(switch.to_bytes()) == switch
+    assert switch.to_bytes().count(b"/a") == 1
+
+
+def test_a_switch_that_was_written_before_it_lay_upon_anything_is_read() -> None:
+    switch = change("a", on=False, document={"match": "/a"})
+    written = json.loads(switch.to_bytes())
+    del written["beneath"]
+    assert Change.from_bytes(json.dumps(written).encode()) == switch
+
+
+@pytest.mark.parametrize("beneath", [3, {}, [], {"until": 1e12}, {"name": "b"}, {"beneath": 3, "uses": "x"}])
+def test_a_switch_upon_what_cannot_be_read_is_none(beneath: Any) -> None:
+    written = json.loads(change("a", document={"match": "/a"}, beneath=change("a")).to_bytes())
+    written["beneath"] = (
+        {**written["beneath"], **beneath} if beneath and isinstance(beneath, dict) else beneath
+    )
+    assert Change.from_bytes(json.dumps(written).encode()) is None
 
 
 @pytest.mark.parametrize(

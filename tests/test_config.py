@@ -25,7 +25,7 @@ from mockware.engine import Snapshot
 from mockware.environment import read_environment
 from mockware.exceptions import ConfigError, Problem
 from mockware.messages import Request
-from mockware.rules import Rule
+from mockware.rules import RULE_KEYS, Rule
 from mockware.rules_files import RulesFile, read_rules_file, schema
 from mockware.triggers import TriggerFields
 
@@ -488,7 +488,7 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str, str, str]] = {
         {"patch": {"body": 1}},
         "patch.body",
         "1",
-        "no such key; allowed: status, headers, json",
+        "no such key; did you mean `json`? Allowed: status, headers, json",
     ),
     "a patch of the length": (
         {"patch": {"headers": {"Content-Length": "1"}}},
@@ -563,6 +563,25 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str, str, str]] = {
         "no such key; did you mean `status`? Allowed: match, name, tags, when, template, status",
     ),
     "an unknown key that resembles none": ({"zzz": 1}, "zzz", "1", "no such key; allowed: match, name, tags"),
+    **{
+        f"the {word} of a rule, by another name": (
+            {word: "x"},
+            word,
+            "'x'",
+            f"no such key; did you mean `{meant}`? Allowed: match, name, tags",
+        )
+        for word, meant in {
+            "path": "match",
+            "method": "match",
+            "url": "match",
+            "route": "match",
+            "body": "json` or `text` or `file",
+        }.items()
+    },
+    **{
+        f"the switch {word}": ({word: False}, word, "False", "`MOCKWARE` names the rules that are on")
+        for word in ("on", "enabled", "disabled")
+    },
     "an unknown key in when": (
         {"when": {"header": {}}},
         "when.header",
@@ -656,6 +675,12 @@ def test_a_file_is_told_of_a_problem(
     assert problem.source == str(path)
     assert problem.rule.startswith("rule 2")
     check_problem(problem, key, value, said)
+
+
+def test_all_keys_of_a_rule_are_told() -> None:
+    with pytest.raises(ConfigError) as refused:
+        Rule("/a", zzz=1)  # type: ignore[call-arg]
+    assert refused.value.problems[0].message == f"no such key; allowed: {', '.join(RULE_KEYS)}"
 
 
 def test_a_problem_with_a_headers_name_has_the_headers_own_key(tmp_path: Path) -> None:

@@ -24,10 +24,12 @@ from tests.by_hand import (
     Send,
     Sent,
     Wire,
+    events_of,
     handshake_of,
     over_asgi,
     over_wsgi,
     run,
+    scope_of,
 )
 
 import mockware
@@ -173,6 +175,7 @@ def test_a_rule_is_switched_off_and_on_and_goes_back_by_itself(control: Control)
         "until": "2027-01-15T08:30:00.000Z",
         "uses": None,
         "uses_left": None,
+        "beneath": None,
     }
     assert control.status("/a") == 200
     control.now += 1799
@@ -218,6 +221,22 @@ def test_a_change_is_taken_back_and_so_are_all_of_them(control: Control) -> None
     control.told("POST", "/reset", BY)
     assert [rule["change"] for rule in control.told("GET", "/rules")["rules"]] == [None] * len(RULES)
     assert (control.status("/a"), control.status("/new")) == (503, 200)
+
+
+@pytest.mark.parametrize("interface", ["ASGI", "WSGI"])
+def test_a_change_whose_rule_has_left_the_file_is_taken_back(interface: str, tmp_path: Path) -> None:
+    path = tmp_path / "mocks.toml"
+    path.write_text('[[rules]]\nname = "a"\nmatch = "/a"\nstatus = 503\n')
+    control = Control(interface, rules=path)
+    control.told("PATCH", "/rules/a", {"on": False, **BY})
+    path.write_text("rules = []\n")
+    control.look()
+    control.told("GET", "/rules/a", status=404)
+    assert control.told("DELETE", "/rules/a", query="by=ada&why=done") == {"rules": []}
+    control.told("DELETE", "/rules/a", status=404, query="by=ada&why=done")
+    path.write_text('[[rules]]\nname = "a"\nmatch = "/a"\nstatus = 410\n')
+    control.look()
+    assert control.status("/a") == 410
 
 
 def test_a_rule_that_is_off_is_not_had_by_its_name_either(control: Control) -> None:
@@ -287,23 +306,58 @@ def test_a_number_of_uses_ends_a_rule_exactly(control: Control) -> None:
     control.told("GET", "/rules/new", status=404)
 
 
-def test_what_stands_in_the_place_of_a_declared_rule_is_switched_for_so_many_uses(control: Control) -> None:
-    control.told("PUT", "/rules/a", {"rule": {"match": "GET /a", "status": 418}, **BY})
-    control.told("PATCH", "/rules/a", {"on": True, "uses": 1, **BY})
-    assert control.status("/a") == 418
+def test_a_rule_of_run_time_is_as_it_was_added_after_a_switch(control: Control) -> None:
+    rule = {"match": "/new", "status": 418}
+    added = {"rule": rule, "for": "168h", "by": "bob", "why": "a week's demo"}
+    before = control.told("PUT", "/rules/new", added, 201)["change"]
+    told = control.told("PATCH", "/rules/new", {"on": False, "for": "5m", **BY})
+    assert (told["change"]["by"], told["change"]["beneath"]) == ("ada", before)
+    told = control.told("PATCH", "/rules/new", {"on": False, "for": "10m", **BY})  # a switch of a switch
+    assert told["change"]["beneath"] == before
+    assert control.status("/new") == 200
+    control.now += 600
     control.look()
-    assert control.status("/a") == 503
+    assert (control.status("/new"), control.listed("new")["change"]) == (418, before)
+    control.now = START + 168 * HOUR
+    control.look()
+    control.told("GET", "/rules/new", status=404)
+
+
+def test_a_switch_grants_no_uses_beyond_those_that_were_given(control: Control) -> None:
+    control.told("PUT", "/rules/new", {"rule": {"match": "/new", "status": 418}, "uses": 2, **BY}, 201)
+    assert control.status("/new") == 418
+    control.told("PATCH", "/rules/new", {"on": False, **BY})
+    assert control.status("/new") == 200
+    told = control.told("PATCH", "/rules/new", {"on": True, "for": "168h", **BY})
+    assert (told["change"]["uses_left"], told["change"]["until"]) == (1, "2027-01-15T16:00:00.000Z")
+    assert [control.status("/new") for _ in range(3)] == [418, 200, 200]
+    control.look()
+    control.told("GET", "/rules/new", status=404)
+
+
+def test_a_switch_that_outlasts_what_it_switches_takes_it_along(control: Control) -> None:
+    added = {"rule": {"match": "GET /a", "status": 418}, "for": "1m", **BY}
+    control.told("PUT", "/rules/a", added)
+    control.told("PATCH", "/rules/a", {"on": False, "for": "2m", **BY})
+    control.now += 60
+    control.look()
+    assert control.status("/a") == 200
+    control.now += 60
+    control.look()
+    assert (control.status("/a"), control.listed("a")["change"]) == (503, None)
 
 
 @pytest.mark.parametrize(
     ("place", "sent", "said"),
     [
         ("/rules/a", {"on": False, "uses": 1}, "a rule that is off is not used"),
-        ("/rules/a", {"on": True, "uses": 1}, "the rule is on as it is declared"),
+        ("/rules/a", {"on": True, "uses": 1}, "the rule is on without this switch"),
+        ("/rules/new", {"on": True, "uses": 1}, "the rule is on without this switch"),
         ("/rules/counted", {"on": True, "uses": 1}, "counts its answers already"),
     ],
 )
 def test_uses_that_mean_nothing_are_refused(control: Control, place: str, sent: Any, said: str) -> None:
+    control.told("PUT", "/rules/new", {"rule": {"match": "/new"}, **BY}, 201)
     (problem,) = control.told("PATCH", place, {**sent, **BY}, 422)["problems"]
     assert problem["key"] == "uses"
     assert said in problem["message"]
@@ -513,6 +567,16 @@ def test_a_request_is_explained_as_the_command_does(control: Control) -> None:
     assert why == "off, switched off by ada: demo"
 
 
+def test_wrong_keys_are_told_of_after_an_explanation_as_before(
+    control: Control, caplog: pytest.LogCaptureFixture
+) -> None:
+    wrong = {"X-Mock-Status": "503", "X-Mock-Key": "wrong"}
+    control.told("POST", "/explain", {"path": "/a", "headers": wrong})
+    assert not [line for line in caplog.messages if line.startswith("wrong keys")]
+    control.send(Sent("GET", "/elsewhere", headers=tuple(wrong.items())))
+    assert len([line for line in caplog.messages if line.startswith("wrong keys")]) == 1
+
+
 @pytest.mark.parametrize(
     "sent",
     [{}, {"path": 3}, {"path": "a"}, {"path": "/a", "headers": {"a b": "c"}}, {"path": "/a", "headers": []}],
@@ -562,6 +626,16 @@ def test_the_journal_has_what_was_mocked_and_nearly_was_and_no_secret(control: C
     assert (miss["rule"], miss["field"], miss["found"]) == ("c", "when.headers.x-tenant", "'other'")
     assert control.told("GET", "/journal", query="rule=c")["entries"] == []
     assert control.told("GET", "/journal", query=f"after={entry['id']}")["entries"] == []
+
+
+def test_what_is_not_on_the_path_of_a_task_has_not_missed_it(control: Control) -> None:
+    rule = Rule("POST /exports", name="exports", task={"duration": "1s"})
+    control = Control(control.interface, [rule])
+    assert control.status("/exports/xyz") == 200
+    assert control.told("GET", "/journal", query="misses=1")["misses"] == []
+    assert control.status("/exports") == 200
+    (miss,) = control.told("GET", "/journal", query="misses=1")["misses"]
+    assert (miss["rule"], miss["field"]) == ("exports", "method")
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=501", "limit=x", "after=-1", "misses=2", "limit=%D9%A3"])
@@ -843,15 +917,35 @@ def test_a_stream_that_its_server_dropped_takes_nobodys_place() -> None:
         assert isinstance(api.respond(asked, streams=True), Events)
 
 
+@pytest.mark.parametrize(
+    "action",
+    [
+        {"passthrough": True},
+        {"patch": {"status": 203}},
+        {"status": 202},
+        {"text": "abc", "drip": "1s", "delay": None},
+    ],
+    ids=["passthrough", "patch", "delay", "drip"],
+)
 @pytest.mark.parametrize("interface", ["ASGI", "WSGI"])
-def test_the_refusal_of_too_many_sleepers_before_the_app_is_in_the_journal(
-    interface: str, monkeypatch: pytest.MonkeyPatch
+def test_the_refusal_of_too_many_sleepers_is_all_that_the_journal_has_of_a_request(
+    interface: str, action: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    control = Control(interface, [Rule("/slow", name="slow", passthrough=True, delay="5s")])
+    control = Control(interface, [Rule("/slow", name="slow", **{"delay": "5s", **action})])
     monkeypatch.setattr(waiting, "_places", threading.BoundedSemaphore(0))
     assert control.status("/slow") == 503
     (entry,) = control.told("GET", "/journal")["entries"]
-    assert (entry["rule"], entry["status"]) == ("slow", 503)
+    assert (entry["rule"], entry["status"], entry["delay_s"]) == ("slow", 503, 0.0)
+    assert control.listed("slow")["hits"] == 1
+
+
+def test_a_mock_whose_client_left_before_it_was_given_is_not_in_the_journal() -> None:
+    control = Control("ASGI", [Rule("/slow", name="slow", delay="30s")])
+    wire = Wire(events_of(Sent("GET", "/slow")))
+    run(control.app(scope_of(Sent("GET", "/slow")), wire.receive, wire.send))
+    assert wire.sent == []
+    assert control.told("GET", "/journal")["entries"] == []
+    assert control.listed("slow")["hits"] == 0
 
 
 def test_changes_are_logged_with_who_and_why_and_the_key_never_is(
@@ -886,16 +980,20 @@ def test_a_broken_file_is_told_of_and_changes_outlive_a_good_one(control: Contro
     assert (control.status("/a"), control.status("/b"), control.status("/new")) == (200, 202, 418)
 
 
+@pytest.mark.parametrize("enabled", ["true", "false"])
 def test_the_key_is_struck_out_of_the_journal_whatever_its_field_is_called(
-    control: Control, tmp_path: Path
+    enabled: str, control: Control, tmp_path: Path
 ) -> None:
     path = tmp_path / "mocks.toml"
-    path.write_text('[trigger]\nkey_header = "X-Staging"\n')
+    path.write_text(
+        f'[trigger]\nenabled = {enabled}\nkey_header = "X-Staging"\n[[rules]]\nmatch = "/a"\nstatus = 503\n'
+    )
     control = Control(control.interface, path)
-    sent = (("X-Staging", KEY), ("X-Mock-Status", "503"))
-    assert control.send(Sent("GET", "/a", headers=sent)).status == 503
-    (entry,) = control.told("GET", "/journal")["entries"]
-    assert entry["headers"]["x-staging"] == REDACTED
+    # A token is in that field, too, and is known by no value.
+    for field, value in (("X-Staging", "a.token"), ("X-Stagging", KEY), ("X-Mock-Status", KEY)):
+        control.send(Sent("GET", "/a", headers=((field, value),)))
+        entry = control.told("GET", "/journal", query="limit=1")["entries"][0]
+        assert entry["headers"][field.lower()] == REDACTED
 
 
 def test_whether_a_proxy_is_trusted_is_what_the_file_says_by_now(control: Control, tmp_path: Path) -> None:
@@ -927,6 +1025,15 @@ def test_a_child_of_a_fork_waits_for_no_lock_that_was_held(control: Control) -> 
     child.start()
     child.join(PATIENCE_S)
     assert found == [503, 401, 2]
+
+
+def test_of_a_websocket_the_journal_tells_no_patch_since_it_is_not_changed() -> None:
+    control = Control("ASGI", [Rule("/a", name="a", patch={"status": 203})])
+    wire = Wire([{"type": "websocket.connect"}])
+    run(control.app(handshake_of(Sent("GET", "/a")), wire.receive, wire.send))
+    assert control.told("GET", "/journal")["entries"] == []
+    assert control.status("/a") == 203
+    assert [entry["status"] for entry in control.told("GET", "/journal")["entries"]] == [None]
 
 
 def test_a_websocket_at_the_prefix_is_the_apps_own_business() -> None:

@@ -20,6 +20,7 @@ from tests.server_table import _RUN, Server
 from tests.servers import Running
 
 from mockware.control_page import _MORE, control_page, page_fields
+from mockware.journal import MAX_MISSES
 from mockware.reference_page import asset
 from mockware.snippets import FRAMEWORKS, status_snippet
 
@@ -420,6 +421,18 @@ def test_the_journal_is_watched_as_it_grows(page: Page, site: Site) -> None:
     expect(page.locator(".entries li").first).to_contain_text("GET /payments/73", timeout=SEEN_MS)
 
 
+def test_what_is_mocked_is_announced_while_more_comes(page: Page, site: Site) -> None:
+    log_in(page, site)
+    view(page, "Journal")
+    expect(page.locator("#live")).to_have_text(re.compile("live|asked"))
+    told = page.locator("#journal-told")
+    late = time.monotonic() + SEEN_MS / 1000
+    while not told.inner_text():
+        assert time.monotonic() < late
+        assert site.client.get("/payments/91").status_code == 503
+    expect(told).to_have_text(re.compile("^[0-9,]+ more requests mocked[.]$"))
+
+
 def test_near_misses_say_what_differed(page: Page, site: Site) -> None:
     assert site.status("GET", "/tenants", **{"x-tenant": "other"}) == 200
     log_in(page, site)
@@ -429,6 +442,33 @@ def test_near_misses_say_what_differed(page: Page, site: Site) -> None:
     expect(entry).to_contain_text("GET /tenants")
     expect(entry).to_contain_text("acme-only")
     expect(entry).to_contain_text("other")
+
+
+def test_the_rules_are_asked_for_while_more_is_told_of_them(page: Page, one_site: Site) -> None:
+    page.clock.install()
+    log_in(page, one_site)
+    page.clock.pause_at(datetime.now(UTC) + timedelta(minutes=1))
+    with page.expect_request("**/api/rules"):
+        for _ in range(10):  # a second, while the page looks by itself every three
+            page.evaluate("() => refreshSoon()")
+            page.clock.run_for(100)
+
+
+def test_near_misses_push_no_mock_out(page: Page, one_site: Site) -> None:
+    assert one_site.status("GET", "/payments/81") == 503
+    for _ in range(MAX_MISSES):
+        one_site.client.get("/tenants")
+    log_in(page, one_site)
+    view(page, "Journal")
+    entries = page.locator(".entries li")
+    mock = entries.filter(has_text="GET /payments/81")
+    expect(mock).to_have_count(1)
+    page.get_by_role("button", name="Near misses").click()
+    expect(entries).to_have_count(MAX_MISSES)
+    expect(mock).to_have_count(0)
+    page.get_by_role("button", name="Near misses").click()
+    expect(mock).to_have_count(1)
+    expect(page.get_by_text("No request has been mocked yet.")).to_be_hidden()
 
 
 def test_a_request_is_explained(page: Page, site: Site) -> None:

@@ -29,6 +29,14 @@ def test_every_guide_is_followed_here_and_named_in_the_readme() -> None:
         assert f"(examples/guides/{name}.md)" in readme
 
 
+def test_the_readme_says_what_has_a_stand_in_here() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    (told,) = re.findall("followed to the letter by a test(.*?)[.] The rest is real[.]", readme, re.DOTALL)
+    assert "stand-ins" in told
+    for program in (ROOT / "tests").glob("*_stand_in.py"):
+        assert program.name.removesuffix("_stand_in.py") in told
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_guide_is_short_and_its_links_lead_somewhere(name: str) -> None:
     page = (GUIDES / f"{name}.md").read_text("utf-8")

@@ -1,5 +1,10 @@
 """The journal: bounded in number and in bytes, without secrets, and silent about passthrough."""
 
+import json
+from time import process_time
+from typing import Any
+from urllib.parse import quote
+
 import pytest
 
 from mockware import Rule
@@ -24,9 +29,9 @@ from mockware.messages import Request, Response
 MOCK = Response(503, "Service Unavailable", (), b"", rule="down", delay_s=1.5)
 
 
-def journal(*redacted: str, bodies: bool = False) -> Journal:
+def journal(*redacted: str, bodies: bool = False, key: str = "") -> Journal:
     found = Journal(clock=lambda: 5.0)
-    found.obey(redacted=redacted, bodies=bodies)
+    found.obey(redacted=redacted, bodies=bodies, key=key)
     return found
 
 
@@ -95,15 +100,118 @@ def test_what_may_be_a_secret_is_struck_out(name: str) -> None:
         ("referer", "https://a.test/b?code=s3cret&x=1", f"https://a.test/b?{REDACTED}"),
         ("x-original-url", "/b?code=s3cret", f"/b?{REDACTED}"),
         ("referer", "https://a.test/b", "https://a.test/b"),
+        ("referer", "https://ada:s3cret@a.test/b", f"https://{REDACTED}@a.test/b"),
+        ("referer", "https://ada:s3@cret@a.test?s3cret", f"https://{REDACTED}@a.test?{REDACTED}"),
+        ("x-forwarded-uri", "//s3cret@a.test/b?s3cret", f"//{REDACTED}@a.test/b?{REDACTED}"),
+        ("from", "https://a.test/@ada", "https://a.test/@ada"),
         ("accept", "text/html, */*;q=0.8", "text/html, */*;q=0.8"),
         ("x-question", "why? because", "why? because"),
     ],
 )
-def test_of_a_url_the_query_is_struck_out(name: str, value: str, kept_of_it: str) -> None:
+def test_of_a_url_what_may_be_secret_is_struck_out(name: str, value: str, kept_of_it: str) -> None:
     kept = journal()
     kept.note(Request("GET", "/a", "code=s3cret", {name: value}), MOCK, ())
     assert kept.entries()[0].headers == {name: kept_of_it}
     assert "s3cret" not in repr(kept.entries())
+    # Of near misses, too, whichever side has it.
+    for sent, wanted in ((value, "right"), ("wrong", value), (value, "right?s3cret")):
+        rules = compiled(
+            Rule("/a", when={"headers": {name: wanted}}), Rule("/a", when={"query": {"to": wanted}})
+        )
+        kept.note(Request("GET", "/a", f"to={quote(sent, safe='')}", {name: sent}), PASSTHROUGH, rules)
+    if kept_of_it != value:
+        assert {(miss.expected, miss.found) for miss in kept.misses()} == {
+            (REDACTED, f"'{kept_of_it}'"),
+            (REDACTED, "'wrong'"),
+        }
+    else:
+        assert REDACTED not in repr(kept.misses())
+
+
+@pytest.mark.parametrize("value", ["/" * 60_000, "//" * 30_000, "//a:" * 15_000, "//" + "a" * 60_000])
+def test_no_value_takes_long_to_be_looked_through(value: str) -> None:
+    kept = journal()
+    rules = compiled(Rule("/a", when={"headers": {"x-a": "b"}}))
+    started = process_time()
+    kept.note(Request("GET", "/a", headers={"x-a": value}), MOCK, ())
+    kept.note(Request("GET", "/a", headers={"x-a": value}), PASSTHROUGH, rules)
+    assert process_time() - started < 1.0  # a square of the length takes ten times as long
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        {"headers": {"authorization": "Bearer s3cret"}},
+        {"headers": {"x-listed": {"regex": "^s3cret"}}},
+        {"cookies": {"id": "s3cret"}},
+        {"query": {"code": "s3cret"}},
+        {"query": {"user_pwd": "s3cret"}},
+        {"query": {"pin": ["s3cret"]}},
+        {"query": {"otp": "s3cret"}},
+        {"query": {"token": {"not": "s3cret"}}},
+        {"json": {"user": {"password": "s3cret"}}},
+        {"json": {"users": [{"password": "s3cret"}]}},
+        {"json": {"user": {"password": {"new": "s3cret"}}}},
+    ],
+    ids=str,
+)
+def test_a_near_miss_keeps_no_secret_of_the_rule_either(when: dict[str, Any]) -> None:
+    kept = journal("x-listed")
+    sent = {"authorization": "Bearer s3cret2", "x-listed": "no s3cret", "cookie": "id=s3cret2"}
+    query = "code=s3cret2&user_pwd=s3cret2&pin=s3cret2&otp=s3cret2&token=s3cret"
+    for headers, body in ((sent, b'{"user": {"password": "s3cret2"}}'), ({}, b"{}"), ({}, b'{"user": 1}')):
+        request = Request("GET", "/a", query if headers else "", headers, body)
+        kept.note(request, PASSTHROUGH, compiled(Rule("/a", when=when)))
+    assert kept.misses()
+    assert "s3cret" not in repr(kept.misses())
+
+
+def test_what_only_sounds_like_a_secret_is_kept() -> None:
+    kept = journal()
+    names = ("x-shipping", "x-footprint", "x-country-code")
+    kept.note(Request("GET", "/a", headers=dict.fromkeys(names, "yes")), MOCK, ())
+    assert kept.entries()[0].headers == dict.fromkeys(names, "yes")
+
+
+KEYS = ["correct horse", "s\u00e9same/'\"", "k" * (MAX_VALUE_CHARS + 50)]
+
+
+@pytest.mark.parametrize("key", KEYS, ids=["plain", "escaped", "long"])
+def test_the_key_is_struck_out_wherever_an_entry_would_have_it(key: str) -> None:
+    sent = key.encode().decode("latin-1")  # as servers give it
+    kept = journal(bodies=True, key=key)
+    headers = {"x-mok-key": sent, "x-mock-status": f"503;{sent}", "referer": f"/a/{quote(key, safe='')}"}
+    body = b"b" * (MAX_BODY_BYTES - 3) + key.encode()
+    kept.note(Request("GET", f"/a/{key}", headers={**headers, "x-open": "yes"}, body=body), MOCK, ())
+    kept.note(Request("GET", "/a", headers={"x-open": "yes"}, body=b"b"), MOCK, ())
+    other, entry = kept.entries()
+    assert entry.headers == {**dict.fromkeys(headers, REDACTED), "x-open": "yes"}
+    assert (entry.path, entry.body) == (REDACTED, REDACTED)
+    assert (other.headers, other.path, other.body) == ({"x-open": "yes"}, "/a", "b")
+
+
+@pytest.mark.parametrize("key", KEYS, ids=["plain", "escaped", "long"])
+def test_the_key_is_struck_out_of_near_misses(key: str) -> None:
+    kept = journal(key=key)
+    asked: list[dict[str, Any]] = [
+        {"headers": {"x-mok": "right"}},
+        {"query": {"x": "right"}},
+        {"json": {"x": "right"}},
+        {"host": "right"},
+    ]
+    rules = compiled(*(Rule("/{rest:path}", when=when) for when in asked))
+    sent = key.encode().decode("latin-1")
+    body = json.dumps({"x": key}).encode()
+    headers = {"x-mok": sent, "host": sent}
+    kept.note(Request("GET", f"/{key}", f"x={quote(key)}", headers, body), PASSTHROUGH, rules)
+    assert [(miss.path, miss.found) for miss in kept.misses()] == [(REDACTED, REDACTED)] * len(asked)
+
+
+def test_a_rule_that_asks_for_the_key_has_it_struck_out_of_its_near_misses() -> None:
+    kept = journal(key="correct horse")
+    rules = compiled(Rule("/a", when={"query": {"x": "correct horse"}}))
+    kept.note(Request("GET", "/a", "x=1"), PASSTHROUGH, rules)
+    assert [(miss.expected, miss.found) for miss in kept.misses()] == [(REDACTED, "'1'")]
 
 
 @pytest.mark.parametrize("bodies", [False, True])

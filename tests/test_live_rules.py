@@ -34,6 +34,7 @@ from tests.by_hand import (
 
 import mockware
 from mockware import ConfigError, Rule
+from mockware.lookout import watch
 from mockware.memory_store import MemoryStore
 
 SWAPS = 1000
@@ -446,6 +447,34 @@ def test_nobody_looks_before_the_first_request_which_does_so_itself(
     assert no_thread == [live.app._installation]
     assert live.status() == 410
     assert len(no_thread) == 1
+
+
+@on_both
+def test_the_first_request_waits_for_no_store_whose_thread_looks_at_once(
+    interface: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mockware.lookout.watch", watch)
+    going, asked = threading.Event(), threading.Event()
+    by: list[str] = []
+
+    class Hanging(MemoryStore):
+        threads = 1
+        name = "hanging"
+
+        def read(self, keys: Any) -> Any:
+            by.append(threading.current_thread().name)
+            asked.set()
+            going.wait(PATIENCE_S / 10)
+            return super().read(keys)
+
+    app: Any = asgi_app if interface == "ASGI" else wsgi_app
+    environ = {"MOCKWARE": "on", "MOCKWARE_CONTROL": "/_m", "MOCKWARE_KEY": "correct horse"}
+    app = mockware.wrap(app, store=Hanging(), environ=environ)
+    ask: Callable[..., Answer] = over_asgi if interface == "ASGI" else over_wsgi
+    assert ask(app, Sent("GET", "/other")).body == b"app"
+    assert asked.wait(PATIENCE_S)
+    going.set()
+    assert by[0] == "mockware-watch"
 
 
 def test_a_lifespan_begins_with_a_look(path: Path, no_thread: list[Any]) -> None:

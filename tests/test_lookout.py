@@ -205,6 +205,18 @@ def test_all_who_watch_share_one_thread_that_ends_with_the_process() -> None:
     assert first.thread.name == "mockware-watch"
 
 
+def test_whoever_begins_to_watch_is_looked_after_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookout, "_thread", lookout._Looking())
+    monkeypatch.setattr(lookout, "LOOK_S", 100 * PATIENCE_S)
+    first, second = Looker(), Looker()
+    watch(first)
+    assert first.looked.wait(PATIENCE_S)
+    watch(second)
+    assert second.looked.wait(PATIENCE_S)
+    del first, second
+    lookout._thread._added.set()  # or the thread would be there for as long as that
+
+
 def test_one_that_fails_is_logged_and_holds_up_nobody(caplog: pytest.LogCaptureFixture) -> None:
     bad, good = Looker(RuntimeError("a bug")), Looker()
     watch(bad)

@@ -105,6 +105,40 @@ def test_uses_of_one_are_heard_of_by_the_other_and_end_it_for_both(world: World)
     assert set(world.one.changes) == {"a"}, "what is used up does not come back with the next change"
 
 
+def test_what_a_switch_lies_upon_holds_again_wherever_it_is_known_and_is_used_up_once(world: World) -> None:
+    beneath = world.change("c", on=True, uses=3, document={"match": "/c"}, until=START + 3600)
+    world.one.set([beneath])
+    (entry, *_) = world.one.apply(DECLARED).configuration.entries
+    assert entry.budget is not None
+    entry.budget.used(2)
+    world.one.look()
+    switch = world.change("c", id="switch", document=beneath.document, beneath=beneath)
+    world.one.set([switch])
+    world.other.look()
+    assert world.other.changes == {"c": switch}
+    world.now += 60
+    assert world.one.look()
+    assert world.other.look()
+    assert world.one.changes == world.other.changes == {"c": beneath}
+    assert world.other.uses_left(beneath) == 1
+    (entry, *_) = world.other.apply(DECLARED).configuration.entries
+    assert entry.budget is not None
+    entry.budget.used(3)
+    for one in (world.other, world.one):
+        one.look()
+        assert not one.changes
+
+
+def test_whoever_starts_after_a_switch_finds_what_it_lay_upon() -> None:
+    now = [START]
+    there = World(MemoryStore(clock=lambda: now[0]))
+    beneath = there.change("c", on=True, document={"match": "/c"}, until=START + 3600)
+    there.one.set([there.change("c", id="switch", document=beneath.document, beneath=beneath)])
+    now[0] = there.now = START + 61
+    there.other.look()
+    assert there.other.changes == {"c": beneath}
+
+
 def test_while_the_store_is_away_what_is_known_holds_and_nothing_can_be_changed(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from http.client import HTTPConnection
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -20,6 +21,10 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 import mockware
+from mockware import messages
+from mockware.configuration import Configuration
+from mockware.cors import Cors
+from mockware.engine import Snapshot
 from mockware.reference import reference_for
 from mockware.reference_page import content_security_policy
 from mockware.snippets import FRAMEWORKS, status_files
@@ -532,6 +537,89 @@ def test_a_patch_makes_no_success_of_what_is_not_there() -> None:
         assert "x-mock-rule" not in missing.headers
     for target in ("/status/503", "/status-reference/202"):
         assert asked(app, "GET", target).status_code == 203
+
+
+ORIGIN = "http://localhost:3000"
+BESIDE = f"""
+server_timing = true
+[cors]
+origins = ["{ORIGIN}"]
+"""
+
+
+def behind_rules(text: str, folder: Path, **environ: str) -> Any:
+    file = folder / "mocks.toml"
+    file.write_text(text)
+    return mockware.wrap(standalone_app(), rules=file, enabled=True, environ=environ)
+
+
+@pytest.mark.parametrize("codes", ["202", "299", "404,404", "2o2"])
+def test_a_mock_of_a_status_says_what_every_mock_says(codes: str, tmp_path: Path) -> None:
+    app = behind_rules(BESIDE, tmp_path)
+    for method in ("GET", "HEAD", "GET"):
+        response = asked(app, method, f"/status/{codes}", origin=ORIGIN)
+        assert response.headers["x-mock-rule"] == "trigger"
+        assert response.headers["access-control-allow-origin"] == ORIGIN
+        assert response.headers["timing-allow-origin"] == ORIGIN
+        assert response.headers.get_list("server-timing") == ['mock;desc="trigger"']
+        assert "Origin" in response.headers["vary"]
+    other = asked(app, "GET", f"/status/{codes}", origin="http://evil.test")
+    assert "access-control-allow-origin" not in other.headers
+    assert other.headers.get_list("server-timing") == ['mock;desc="trigger"']
+
+
+def test_what_is_no_mock_says_nothing_of_the_rules(tmp_path: Path) -> None:
+    app = behind_rules(BESIDE, tmp_path)
+    for target in ("/", "/status-reference/202", "/status/passthrough", "/x", "/status/"):
+        headers = asked(app, "GET", target, origin=ORIGIN).headers
+        assert not {"access-control-allow-origin", "server-timing", "x-mock-rule"} & headers.keys()
+
+
+def test_a_page_may_ask_for_a_status_with_any_method_and_field(tmp_path: Path) -> None:
+    app = behind_rules(BESIDE, tmp_path)
+    asks = {"access_control_request_method": "PUT", "access_control_request_headers": "content-type"}
+    for codes in ("503", "299", "200,503"):
+        allowed = asked(app, "OPTIONS", f"/status/{codes}", origin=ORIGIN, **asks)
+        assert allowed.status_code == 204
+        assert allowed.headers["access-control-allow-origin"] == ORIGIN
+        assert allowed.headers["access-control-allow-methods"] == "PUT"
+        assert allowed.headers["access-control-allow-headers"] == "content-type"
+        assert allowed.headers["x-mock-rule"] == "cors"
+    # Without a page that is listed, it is a request like any other.
+    assert asked(app, "OPTIONS", "/status/503", origin="http://evil.test", **asks).status_code == 503
+    assert asked(app, "OPTIONS", "/status/503").status_code == 503
+    assert asked(app, "OPTIONS", "/status-reference/503", origin=ORIGIN, **asks).status_code == 204
+
+
+def test_the_journal_has_the_mocks_of_statuses(tmp_path: Path) -> None:
+    key = "open-sesame-to-me"
+    app = behind_rules("", tmp_path, MOCKWARE_CONTROL="/__mockware__", MOCKWARE_KEY=key)
+    for target in ("/status/503", "/status/299", "/status/418,418", "/status/503", "/", "/x"):
+        asked(app, "GET", target)
+    told = asked(app, "GET", "/__mockware__/api/journal", authorization=f"Bearer {key}").json()
+    assert [(entry["path"], entry["status"], entry["rule"]) for entry in reversed(told["entries"])] == [
+        ("/status/503", 503, "trigger"),
+        ("/status/299", 299, "trigger"),
+        ("/status/418,418", 418, "trigger"),
+        ("/status/503", 503, "trigger"),
+    ]
+
+
+def test_what_mocks_say_changes_with_the_rules_and_the_rest_stays_ready() -> None:
+    app = standalone_app()
+
+    def ready_behind(**settings: Any) -> dict[str, messages.Response]:
+        app.adopt(Snapshot(Configuration(**settings)))
+        return app._at_once
+
+    timed = ready_behind(server_timing=True)
+    assert len(timed) == len(CATALOGUE)
+    assert asked(app, "GET", "/status/202").headers["server-timing"] == 'mock;desc="trigger"'
+    assert ready_behind(cors=Cors([ORIGIN])) == {}
+    assert asked(app, "GET", "/status/299", origin=ORIGIN).headers["access-control-allow-origin"] == ORIGIN
+    assert app._at_once == {}
+    assert ready_behind()["/status/202"] is app._mock(202)
+    assert "server-timing" not in asked(app, "GET", "/status/202").headers
 
 
 def test_a_mock_of_a_status_is_logged_and_a_page_is_not(caplog: pytest.LogCaptureFixture) -> None:

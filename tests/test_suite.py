@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.__main__ import AT_BOTH_ENDS, ONCE
 from tests.suite import MOST_AGAIN
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -58,3 +59,7 @@ def test_what_cannot_be_imported_has_failed(tmp_path: Path, text: str) -> None:
     code, output = suite(tmp_path, broken=text)
     assert code != 0
     assert ONCE_ONLY not in output
+
+
+def test_what_is_left_out_on_some_pythons_is_there() -> None:
+    assert [name for name in (*ONCE, *AT_BOTH_ENDS) if not (ROOT / name).exists()] == []

@@ -57,7 +57,7 @@ RULES = [
     rule("POST /plain/{name}", "plain", **MAKES),
     rule("POST /plain-long/{name}", "plain", **LONG),
     # Long enough for two polls on a machine that is busy.
-    rule("POST,PUT,PATCH,DELETE /azure/{name}", "azure", **MAKES, duration="600ms", queue_time="100ms"),
+    rule("POST,PUT,PATCH,DELETE /azure/{name}", "azure", **MAKES, duration="1500ms", queue_time="100ms"),
     rule("POST,PUT,PATCH,DELETE /azure-fails/{name}", "azure", **FAILS),
     rule("POST,PUT,PATCH,DELETE /azure-long/{name}", "azure", **LONG),
     rule("POST /google/{name}", "google", monitor="/operations/{task_id}", **MAKES),

@@ -427,6 +427,23 @@ def test_without_room_to_sleep_the_refusal_is_what_is_told_of(side: Side, rules:
     assert told.counted == [("late", 503, 1), ("slowed", 503, 1)]
 
 
+@both_sides
+def test_of_a_patch_that_there_is_no_room_to_wait_for_nothing_is_told(
+    side: Side, rules: Path, told: Told, caplog: pytest.LogCaptureFixture
+) -> None:
+    places = [Place() for _ in range(MAX_SLEEPERS)]
+    try:
+        with caplog.at_level(logging.INFO, "mockware"):
+            assert side.ask(side.inside(told, rules=rules), Sent("GET", "/changed")).status == 503
+    finally:
+        for place in places:
+            place.release()
+    assert told.events == mock("changed", 503)
+    assert [line for line in caplog.messages if "changed" in line] == [
+        "mocked 'GET' '/changed': 503 by rule 'changed'"
+    ]
+
+
 @pytest.mark.parametrize(
     ("rule", "counted"),
     [

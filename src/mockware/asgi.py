@@ -176,27 +176,40 @@ class ASGIMockMiddleware(MockMiddleware):
         decision = await self._settled(decision)
         if isinstance(decision, Run):
             decision = await self._run(decision, scope, request, snapshot)
-        snapshot.note(request, decision, candidates)
+        note = None if snapshot.journal is None else partial(snapshot.note, request)
         if isinstance(decision, Response):
             send = adding(snapshot.fields_beside(decision, request), send)
-            return await reply(scope, receive, send, path, decision, expects=expects, measurement=measurement)
-        app = self.app
-        if isinstance(decision, Passthrough) and decision.patch is not None and scope["type"] == "http":
-            log_patch(decision.rule, request.method, path)
-            if self._telemetry is not None:
-                self._telemetry.tell_patch(decision.rule, decision.delay_s)
-            app = partial(patch_asgi, decision.patch, app)
+            return await reply(
+                scope, receive, send, path, decision, expects=expects, measurement=measurement, note=note
+            )
+        if isinstance(decision, Passthrough) and decision.patch is not None and scope["type"] != "http":
+            decision = decision._replace(patch=None)
         with let_through(mark, by=snapshot):
             if not (isinstance(decision, Passthrough) and (decision.delay_s or decision.delay_after_s)):
+                app = self._after(decision, request, candidates, snapshot)
                 return await app(scope, receive, send)
             with Listener(receive, listens=not expects) as listener:
                 if not decision.delay_s or await waited(decision.delay_s, listener):
+                    app = self._after(decision, request, candidates, snapshot)
                     send = late(send, decision.delay_after_s, listener) if decision.delay_after_s else send
                     return await app(scope, listener, send)
         refusal = too_many_sleepers(decision.rule, request.method)
-        snapshot.note(request, refusal, candidates)
         send = adding(snapshot.fields_beside(refusal, request), send)
-        return await reply(scope, receive, send, path, refusal, expects=expects, measurement=measurement)
+        return await reply(
+            scope, receive, send, path, refusal, expects=expects, measurement=measurement, note=note
+        )
+
+    def _after(
+        self, decision: Decision, request: Request, candidates: Sequence[Candidate], snapshot: Snapshot
+    ) -> ASGIApp:
+        """The app as it is to be called when nothing more is waited for; who is told of a patch is told."""
+        snapshot.note(request, decision, candidates)
+        if not isinstance(decision, Passthrough) or decision.patch is None:
+            return self.app
+        log_patch(decision.rule, request.method, request.path)
+        if self._telemetry is not None:
+            self._telemetry.tell_patch(decision.rule, decision.delay_s)
+        return partial(patch_asgi, decision.patch, self.app)
 
     async def _run(self, run: Run, scope: Scope, request: Request, snapshot: Snapshot) -> Decision:
         """Hands the request to the app behind its client's back, and says what the client gets."""

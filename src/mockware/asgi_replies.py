@@ -1,7 +1,7 @@
 """Mocks as an ASGI server takes them: whole and at once, or as late, as slowly and as far as their rule says.
 
 Law: nothing is sent before the request's body is drained, and nothing to a client that has gone. Who is told
-of a mock, the log and OpenTelemetry, is told when it is given.
+of a mock, the log, OpenTelemetry and the journal, is told when it is given, and of what is given.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from .telemetry import Measurement, Telemetry
 from .waiting import Listener, Place, sleep, too_many_sleepers
 
 ReplyAtOnce = Callable[[Scope, Receive, Send, str, Response, bool], Awaitable[None]]
+Note = Callable[[Response], None]
 
 
 async def reply(
@@ -32,14 +33,16 @@ async def reply(
     *,
     expects: bool = False,
     measurement: Measurement | None = None,
+    note: Note | None = None,
 ) -> None:
     """Sends a mock, when its delay is over. Nothing is sent to a client that has gone.
 
     A response of no rule is sent likewise, and not logged as a mock.
 
-    `expects`: the client holds the body back until it is told to go on, and nothing was read yet.
+    `expects`: the client holds the body back until it is told to go on, and nothing was read yet. `note` is
+    told what is given.
     """
-    give = _send if measurement is None else partial(_send_measured, measurement)
+    give = _send if measurement is None and note is None else partial(_send_told, measurement, note)
     if scope["type"] == "websocket":
         if (await receive())["type"] != "websocket.connect":
             return
@@ -101,14 +104,25 @@ async def _send(scope: Scope, send: Send, path: str, response: Response, *, expe
     # An app that returns before its body is complete has its connection closed, without a traceback.
 
 
-async def _send_measured(
-    measurement: Measurement, scope: Scope, send: Send, path: str, response: Response, *, expects: bool
+async def _send_told(
+    measurement: Measurement | None,
+    note: Note | None,
+    scope: Scope,
+    send: Send,
+    path: str,
+    response: Response,
+    *,
+    expects: bool,
 ) -> None:
-    measurement.given(response)
+    if note is not None:
+        note(response)
+    if measurement is not None:
+        measurement.given(response)
     try:
         await _send(scope, send, path, response, expects=expects)
     finally:
-        measurement.over()
+        if measurement is not None:
+            measurement.over()
 
 
 async def reply_at_once(

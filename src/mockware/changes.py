@@ -1,8 +1,9 @@
 """A change of the rules at run time: who made it, why, and when it is over. What it comes to is computed.
 
 Law: values only. A change is about one rule, by its name, and the next one about that rule takes its place;
-every one of them ends. What is in a store was written by another process, perhaps of another version: what
-cannot be read is no change.
+every one of them ends. Only a switch of what was put in place at run time leaves that beneath it, which holds
+again when the switch ends. What is in a store was written by another process, perhaps of another version:
+what cannot be read is no change.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ RUN_TIME = "run time"
 class Change(NamedTuple):
     """What somebody did to the rule `name`: switched it, or put `document` in its place.
 
-    `at` and `until` are seconds since 1970. `id` is another for each change.
+    `at` and `until` are seconds since 1970. `id` is another for each change. `beneath` is what put `document`
+    in place, where this one only switches it.
     """
 
     id: str
@@ -53,19 +55,43 @@ class Change(NamedTuple):
     until: float
     uses: int | None = None
     document: Mapping[str, Any] | None = None
+    beneath: Change | None = None
+
+    @property
+    def counted(self) -> Change:
+        """The change whose `uses` bound this one: to switch on what is bounded grants no more."""
+        return self.beneath if self.beneath is not None and self.on else self
+
+    @property
+    def all_until(self) -> float:
+        """When nothing is left of it."""
+        return self.until if self.beneath is None else max(self.until, self.beneath.until)
 
     def to_bytes(self) -> bytes:
-        return json.dumps(self._asdict(), separators=(",", ":")).encode()
+        written = self._asdict()
+        if self.beneath is not None:  # whose document is the same, and may be long
+            written["beneath"] = self.beneath._replace(document=None)._asdict()
+        return json.dumps(written, separators=(",", ":")).encode()
 
     @classmethod
     def from_bytes(cls, value: bytes) -> Change | None:
         try:
             found = json.loads(value)
-            change = cls(**{field: found[field] for field in cls._fields})
-        except (ValueError, TypeError, KeyError, RecursionError):
+            change = cls._read(found)
+            # Before there was this key, a switch was all that was left.
+            if change is None or found.get("beneath") is None:
+                return change
+            beneath = cls._read({**found["beneath"], "document": change.document})
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return None
+        fits = beneath is not None and beneath.name == change.name and change.document is not None
+        return change._replace(beneath=beneath) if fits else None
+
+    @classmethod
+    def _read(cls, found: Mapping[str, Any]) -> Change | None:
+        change = cls(**{field: found[field] for field in cls._fields if field != "beneath"})
         number, none = (int, float), type(None)
-        kinds: tuple[Any, ...] = (str, str, bool, str, str, number, number, (int, none), (dict, none))
+        kinds: tuple[Any, ...] = (str, str, bool, str, str, number, number, (int, none), (dict, none), none)
         fits = all(isinstance(value, kind) for value, kind in zip(change, kinds, strict=True))
         # Whatever was written there, it ends: NaN is neither before nor after anything.
         return change if fits and change.at <= change.until <= change.at + MAX_FOR_S else None
@@ -132,14 +158,14 @@ def read_terms(given: Mapping[str, Any], allowed: Sequence[str]) -> Terms:
     return Terms(words["by"], words["why"], for_s, uses)
 
 
-def budget_problem(rule: Rule, *, on: bool, declared_on: bool) -> str:
+def budget_problem(rule: Rule, *, on: bool, on_afterwards: bool) -> str:
     """Why a change of this rule cannot have a number of uses; nothing where it can."""
     if not on:
         return "a rule that is off is not used; say for how long with `for`"
     if rule.counts:
         return "this rule counts its answers already, with `times` or `replies`; say for how long with `for`"
-    if declared_on:
-        return "the rule is on as it is declared, and would be afterwards"
+    if on_afterwards:
+        return "the rule is on without this switch, and would be afterwards"
     return ""
 
 
@@ -166,8 +192,9 @@ def apply(
 
     def changed(change: Change, entry: Entry) -> Entry:
         budget = None
-        if change.on and change.uses is not None and not entry.rule.counts:
-            budget = Budget(f"change {change.id}", change.uses, lambda count: used(change.id, count))
+        counted = change.counted
+        if change.on and counted.uses is not None and not entry.rule.counts:
+            budget = Budget(f"change {counted.id}", counted.uses, lambda count: used(counted.id, count))
         why_off = "" if change.on else f"switched off by {change.by}: {change.why}"
         until = change.until if change.on and (change.document is not None or not entry.on) else None
         return entry._replace(on=change.on, why_off=why_off, until=until, budget=budget)

@@ -80,7 +80,7 @@ class Switchboard:
             raise ConfigError(
                 [Problem("rule", f"a name has at most {MAX_NAME_CHARS} characters", key="name")]
             )
-        if terms.uses is not None and (why_not := budget_problem(rule, on=True, declared_on=False)):
+        if terms.uses is not None and (why_not := budget_problem(rule, on=True, on_afterwards=False)):
             raise ConfigError([Problem("request", why_not, key="uses")])
         is_new = all(entry.name != name for entry in self._desk.applied.configuration.entries)
         change = self._changed(name, terms, on=True, declared=declared)
@@ -118,14 +118,20 @@ class Switchboard:
         for entry in entries:
             before = applied.changes.get(entry.name)
             own = applied.declared.get(entry.name)
+            # What was put in place at run time holds again after the switch, as what is declared does.
+            beneath = self._desk.runtime.switched(entry.name)
             runtime = before is not None and before.document is not None
-            declared_on = not runtime and own is not None and own.on
+            on_afterwards = beneath is not None or (not runtime and own is not None and own.on)
             if terms.uses is not None and (
-                why_not := budget_problem(entry.rule, on=on, declared_on=declared_on)
+                why_not := budget_problem(entry.rule, on=on, on_afterwards=on_afterwards)
             ):
                 problems.append(Problem("request", why_not, f"rule {quoted(entry.name)}", "uses"))
             declared = before.document if before is not None else None
-            changes.append(self._changed(entry.name, terms, on=on, declared=declared))
+            change = self._changed(entry.name, terms, on=on, declared=declared)._replace(beneath=beneath)
+            if change.counted is not change and change.counted.uses is not None:
+                # For no longer is that count kept.
+                change = change._replace(until=min(change.until, change.counted.until))
+            changes.append(change)
         if problems:
             raise ConfigError(problems)
         self._make(changes)
@@ -136,11 +142,13 @@ class Switchboard:
             )
 
     def delete(self, request: Request, name: str) -> Response:
-        """Takes back what was changed of a rule."""
-        self._views.entry(name)
+        """Takes back what was changed of a rule, be it there or not: a change outlives the file's rule."""
+        changed = name in self._desk.runtime.changes
+        if not changed:
+            self._views.entry(name)
         words = {key: found for key in ("by", "why") if (found := value_of(request, key)) is not None}
         terms = read_terms(words, ("by", "why"))
-        if name not in self._desk.runtime.changes:
+        if not changed:
             hint = "this rule is as its file declares it, and there is nothing to take back"
             raise ConfigError([Problem("request", hint, f"rule {quoted(name)}")])
         self._desk.change([], [name])

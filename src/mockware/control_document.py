@@ -97,6 +97,9 @@ _SCHEMAS: dict[str, Any] = {
         until=_MOMENT,
         uses=_or_null(_WHOLE),
         uses_left=_or_null(_WHOLE),
+        beneath=_or_null(
+            {**_ref("Change"), "description": "Who added or replaced the rule that this one only switches."}
+        ),
     ),
     "Action": _whole_table(
         kind={"enum": ["reply", "replies", "task", "patch", "passthrough"]},

@@ -6,7 +6,9 @@ const POLL_MS = 1500; // where there are no events
 const RECONNECT_MS = 2000;
 const TOLD_MS = 4000; // between two announcements
 
-const journal = new Map();
+// What was mocked, and what nearly was: each within its own bound, so that neither pushes the other out.
+const mocked = new Map();
+const missed = new Map();
 let paused = false;
 let near = false; // the near misses are shown, not the mocks
 let untold = 0;
@@ -35,13 +37,13 @@ const entry = (one) => {
   return made("li", {}, details);
 };
 
-const tell = later(TOLD_MS, () => {
+const tell = soon(TOLD_MS, () => {
   if (untold && !paused) at("journal-told").textContent = `${plural(untold, "more request")} mocked.`;
   untold = 0;
 });
 
-// Entries as they come, the oldest first.
-const journalize = (entries, process, { fresh }) => {
+// Entries as they come, the oldest first, into one of the two.
+const journalize = (journal, entries, process, { fresh }) => {
   // Each process counts its own.
   const added = entries.map((one) => [`${process}/${one.id}`, one]).filter(([id]) => !journal.has(id));
   for (const [id, one] of added) {
@@ -66,9 +68,9 @@ const showJournal = () => {
   const words = at("journal-search").value.toLowerCase().split(/\s+/).filter(Boolean);
   const fits = ({ one }) => {
     const text = [one.method, one.path, one.status, one.rule, one.field].join(" ").toLowerCase();
-    return near === Boolean(one.field) && words.every((word) => text.includes(word));
+    return words.every((word) => text.includes(word));
   };
-  const found = [...journal.values()].filter(fits);
+  const found = [...(near ? missed : mocked).values()].filter(fits);
   const elements = found.map(({ element }) => element).reverse();
   const list = at("entries");
   // Those that stand there already stay, open or focused as they are.
@@ -135,12 +137,12 @@ const eventsOf = async function* (stream) {
 
 const readJournal = async (fresh) => {
   const found = await ask(`journal?limit=${SHOWN_ENTRIES}`);
-  journalize(found.entries.reverse(), found.process, { fresh });
+  journalize(mocked, found.entries.reverse(), found.process, { fresh });
 };
 
 const readMisses = async () => {
   const found = await ask(`journal?misses=1&limit=${SHOWN_ENTRIES}`);
-  journalize(found.misses.reverse(), found.process, { fresh: false });
+  journalize(missed, found.misses.reverse(), found.process, { fresh: false });
 };
 
 const follow = async () => {
@@ -171,6 +173,6 @@ const follow = async () => {
 };
 
 const received = ({ type, data }) => {
-  if (type === "mock") journalize([data], data.process, { fresh: true });
+  if (type === "mock") journalize(mocked, [data], data.process, { fresh: true });
   else refreshSoon();
 };

@@ -40,11 +40,22 @@ const block = (code, label, language) => {
   addCopyButton(element);
   return element;
 };
+// Acts when no call has come for that long; `soon`, that long after the first of several, however many come.
 const later = (wait, act) => {
   let timer;
   return (...given) => {
     clearTimeout(timer);
     timer = setTimeout(() => act(...given), wait);
+  };
+};
+const soon = (wait, act) => {
+  let timer = null;
+  const due = () => {
+    timer = null;
+    act();
+  };
+  return () => {
+    timer ??= setTimeout(due, wait);
   };
 };
 
@@ -146,7 +157,8 @@ const leave = (why = "") => {
   visit.abort();
   key = "";
   store(null);
-  journal.clear();
+  mocked.clear();
+  missed.clear();
   rows.clear();
   forgetBookmark();
   // Nothing stays behind in the page.

@@ -20,7 +20,7 @@ const refresh = async () => {
     else if (error.name !== "AbortError") write(at("lost"), "The server does not answer. What stands here may be old.");
   }
 };
-const refreshSoon = later(150, refresh);
+const refreshSoon = soon(150, refresh);
 const lookAgain = () => {
   const { signal } = visit;
   const look = () => {

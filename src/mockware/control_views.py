@@ -118,6 +118,7 @@ class Views:
             "until": moment(change.until),
             "uses": change.uses,
             "uses_left": self._desk.runtime.uses_left(change),
+            "beneath": None if change.beneath is None else self._told(change.beneath),
         }
 
 

@@ -101,12 +101,12 @@ class Snapshot:
             names = (*self._by_name, RULE_NAME, CORS_RULE_NAME, PASSTHROUGH.rule)
             self._timings = {name: (server_timing(name),) for name in names}
         self.at_once: Mapping[str, Response] = {}
-        asks_nothing = self.cors is None and journal is None
-        if self.triggers is not None and self.triggers.ask_nothing and asks_nothing:
+        if self.triggers is not None and self.triggers.ask_nothing:
             self.at_once = {
-                str(code): self._reply_to_trigger(code, self.triggers).beside(self._timing(RULE_NAME))
+                str(code): whole
                 for code in CATALOGUE
                 if self.triggers.statuses is None or code in self.triggers.statuses
+                if (whole := self.whole(self._reply_to_trigger(code, self.triggers))) is not None
             }
 
     def employ(self, courier: Courier) -> None:
@@ -178,6 +178,11 @@ class Snapshot:
             return self.cors.leave(request, asked, lasting=False)
         return None
 
+    def leave_for_mock(self, request: Request) -> Response | None:
+        """The answer to a CORS preflight on a path of which every request gets a mock."""
+        asked = self.cors.asked(request) if self.cors else None
+        return None if asked is None or self.cors is None else self.cors.leave(request, asked, lasting=True)
+
     def _mocks(self, coming: Request, candidates: Sequence[Candidate]) -> bool:
         """Whether a rule takes the request to come, as far as can be known; if in doubt, it does."""
         for rule in candidates:
@@ -198,10 +203,19 @@ class Snapshot:
         in_query = not triggers.needs_key and triggers.asked_in_query(request) is not None
         return in_query or triggers.are_among(asked.names)
 
-    def note(self, request: Request, decision: Decision, candidates: Sequence[Candidate]) -> None:
-        """Has the journal take down what has become of a request, where there is one."""
+    def note(self, request: Request, decision: Decision, candidates: Sequence[Candidate] = ()) -> None:
+        """Has the journal take down what has become of a request, where there is one.
+
+        A mock is noted when it is given, and what the app gets when the app is called.
+        """
         if self.journal is not None:
             self.journal.note(request, decision, candidates)
+
+    def whole(self, response: Response) -> Response | None:
+        """A mock with all that it says besides, where that hangs on no request and nobody takes it down."""
+        if self.cors is not None or self.journal is not None:
+            return None
+        return response.beside(self._timing(response.rule))
 
     def fields_beside(self, response: Response, request: Request) -> Sequence[tuple[str, str]]:
         """What a mock has to say besides, so that the page that asked for it may read it."""

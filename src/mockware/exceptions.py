@@ -7,7 +7,7 @@ knows where a configuration comes from; `config.py` fills in the places.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
 from reprlib import Repr
 from typing import NamedTuple
@@ -15,7 +15,8 @@ from typing import NamedTuple
 # Long enough to recognise a value by, short enough for one line of a terminal or a log.
 MAX_QUOTED_CHARS = 64
 # Ten thousand rules have ten thousand names; a screenful is read, the rest is scrolled past.
-MAX_LISTED = 20
+# A rule has 23 keys, and all of them are shown.
+MAX_LISTED = 30
 # Comparing takes up to 50 microseconds a name of this length, and a request with a wrong name waits for it.
 MAX_COMPARED = 100
 MAX_COMPARED_CHARS = 64
@@ -104,13 +105,16 @@ def _one_line(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def did_you_mean(word: str, known: Collection[str]) -> str:
-    """The end of a message about a wrong `word`: the nearest known one, and those that are allowed."""
+def did_you_mean(word: str, known: Collection[str], meant: Sequence[str] = ()) -> str:
+    """The end of a message about a wrong `word`: the nearest known one, and those that are allowed.
+
+    What is `meant` is nearer than what has the same letters.
+    """
     from difflib import get_close_matches
 
     # A word longer than any key or name has no near one, and comparing takes quadratic time.
-    near = ""
-    if len(word) <= MAX_COMPARED_CHARS:
+    near = "` or `".join(meant)
+    if not near and len(word) <= MAX_COMPARED_CHARS:
         # By difflib's own measure, others are too unlike whatever letters they have.
         alike = (name for name in known if 2 * min(len(name), len(word)) >= 0.6 * (len(name) + len(word)))
         by_letters = {name.lower(): name for name in islice(alike, MAX_COMPARED)}

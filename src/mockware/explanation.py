@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
 from difflib import SequenceMatcher
 from heapq import nlargest
 from typing import NamedTuple
@@ -140,11 +141,14 @@ class _Explainer:
         self._dice: list[float] = []
         chance = lambda: self._dice.pop() if self._dice else 0.0  # noqa: E731
         self._store = _LoadedStore()
+        if configuration.triggers is not None:
+            # Nobody is guessing here, and what is wrong with a key is a part of the answer. Those that answer
+            # requests meanwhile go on telling.
+            silent = copy(configuration.triggers)
+            silent.tell_wrong_key = lambda field: None
+            configuration = configuration._replace(triggers=silent)
         self._snapshot = Snapshot(configuration, store=self._store, clock=clock, chance=chance)
         self._clock = clock
-        if self._snapshot.triggers is not None:
-            # Nobody is guessing here, and what is wrong with a key is a part of the answer.
-            self._snapshot.triggers.tell_wrong_key = lambda field: None
         self._candidates = self._snapshot.find(request.path) or ()
         self._numbers = {id(rule): number for number, rule in enumerate(self._snapshot.rules)}
         # Those that are on and whose path is the request's, in file order.

@@ -161,7 +161,10 @@ class Installation:
         self._publish()
 
     def wake(self) -> None:
-        """Looks after the files from now on, beginning with what has changed since they were read."""
+        """Looks after the files from now on, beginning with what has changed since they were read.
+
+        The store is left to the thread, which looks at once: whoever wakes this up may have no use for it.
+        """
         from .lookout import watch
 
         with self._lock:
@@ -169,20 +172,20 @@ class Installation:
                 return
             self._asleep = False
             try:
-                self._look(lambda _: None)
+                self._look_at_files(lambda _: None)
             finally:
                 self._publish()
                 watch(self)
 
     def look(self, pause: Callable[[float], object]) -> None:
-        """Reads the rules again if a file has changed. `pause` waits so many seconds."""
-        with self._lock:
-            self._look(pause)
+        """Reads the rules again if a file has changed, and what was changed at run time.
 
-    def _look(self, pause: Callable[[float], object]) -> None:
-        self._look_at_files(pause)
-        if self.environment.control and self.runtime.look():
-            self._swap()
+        `pause` waits so many seconds. May wait for the store.
+        """
+        with self._lock:
+            self._look_at_files(pause)
+            if self.environment.control and self.runtime.look():
+                self._swap()
 
     def _swap(self) -> None:
         """Compiles what the files declared last, and what was changed since."""
@@ -252,8 +255,13 @@ class Installation:
         if prefix := self.environment.control:
             self.applied = self.runtime.apply(declared)
             configuration, journal = self.applied.configuration, self.journal
-            key = [declared.triggers.fields.key.lower()] if declared.triggers is not None else []
-            journal.obey(redacted=[*declared.redacted, *key], bodies=declared.keeps_bodies)
+            # Whether triggers are on or off: clients go on sending it.
+            key_header = declared.trigger_table.key_header.lower()
+            journal.obey(
+                redacted=[*declared.redacted, key_header],
+                bodies=declared.keeps_bodies,
+                key=self.environment.key,
+            )
         snapshot = Snapshot(configuration, store=store, clock=self.clock, control=prefix, journal=journal)
         hosts = configuration.webhook_hosts if configuration.sends_webhooks else ()
         if hosts or self._courier is not None:

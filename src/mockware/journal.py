@@ -7,14 +7,17 @@ that was asked for.
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
+from urllib.parse import quote
 
 from .conditions import Difference
 from .decisions import Decision, Passthrough
+from .exceptions import quoted
 from .messages import Request, Response
 
 # What somebody scrolls through; at a few mocks a second it is the last minutes.
@@ -34,9 +37,16 @@ MAX_COMPARED = 5
 
 REDACTED = "(redacted)"
 # What says who somebody is, by whatever name a framework or a gateway calls it.
-_SECRET = re.compile(r"auth|cookie|token|secret|key|session|passw|credential|signature|baggage|jwt|csrf|xsrf")
-# Of a URL in a field such as Referer, or the path that a proxy has rewritten: keys and tokens go there, too.
-_URL_QUERY = re.compile(r"^([^\s?]*/[^\s?]*\?).*", re.DOTALL)
+_SECRET = re.compile(
+    r"auth|cookie|token|secret|key|session|passw|credential|signature|baggage|jwt|csrf|xsrf"
+    r"|(?<![a-z])(?:pwd|pin|otp)(?![a-z])"
+    # RFC 6749 section 4.1.2: whoever has the "code" of a redirect's query gets a token for it.
+    r"|^when\.query\.code$"
+)
+# Of a URL in a field such as Referer, or the path that a proxy has rewritten: keys and tokens go there, too;
+# and of its authority what stands before the host (RFC 3986 section 3.2.1).
+_URL_QUERY = re.compile(r"^([^\s?/]*/[^\s?]*\?).*", re.DOTALL)
+_USER_INFO = re.compile(r"(//)[^\s/?#]*@")
 
 
 class Entry(NamedTuple):
@@ -82,6 +92,7 @@ class Journal:
     def __init__(self, *, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._redacted: frozenset[str] = frozenset()
+        self._key_forms: frozenset[str] = frozenset()
         self._bodies = False
         self._lock = threading.Lock()
         self._entries: deque[tuple[Entry, int]] = deque()
@@ -90,9 +101,10 @@ class Journal:
         self._hits: dict[str, tuple[int, float]] = {}
         self.last_id = 0
 
-    def obey(self, *, redacted: Iterable[str], bodies: bool) -> None:
-        """`redacted` names further fields that are secrets, in lower case. From now on."""
+    def obey(self, *, redacted: Iterable[str], bodies: bool, key: str = "") -> None:
+        """`redacted` names more fields that are secrets, in lower case; `key` is one wherever it stands."""
         self._redacted = frozenset(redacted)
+        self._key_forms = _forms(key) if key else frozenset()
         self._bodies = bodies
 
     def note(self, request: Request, decision: Decision, candidates: Sequence[Compared]) -> None:
@@ -131,8 +143,8 @@ class Journal:
             return
         headers = self._headers(request)
         body = self._body(request)
-        path = request.path[:MAX_PATH_CHARS]
-        method = request.method[:32]
+        path = self._without_key(request.path)[:MAX_PATH_CHARS]
+        method = self._without_key(request.method)[:32]
         size = (
             len(path) + len(rule) + len(body or "") + sum(map(len, headers)) + sum(map(len, headers.values()))
         )
@@ -153,15 +165,18 @@ class Journal:
     def _note_misses(self, request: Request, candidates: Sequence[Compared], decider: str) -> None:
         """Those that had their say before the rule that let the request through, if one did."""
         now = self._clock()
+        method = self._without_key(request.method)[:32]
+        path = self._without_key(request.path)[:MAX_PATH_CHARS]
         for rule in candidates[:MAX_COMPARED]:
             if rule.name == decider:
                 return
             difference = rule.difference(request)
             if difference is None and request.body is not None:
                 difference = rule.body_difference(request)
-            if difference is None:
+            # What stands where a task's id would is told apart after the path was found, and is the app's.
+            if difference is None or difference.field == "path":
                 continue
-            found = self._found(difference)
+            expected, found = self._compared(difference, request)
             with self._lock:
                 self.last_id += 1
                 self._misses.append(
@@ -169,29 +184,51 @@ class Journal:
                         self.last_id,
                         now,
                         rule.name,
-                        request.method[:32],
-                        request.path[:MAX_PATH_CHARS],
+                        method,
+                        path,
                         difference.field[:MAX_VALUE_CHARS],
-                        difference.expected[:MAX_VALUE_CHARS],
+                        expected[:MAX_VALUE_CHARS],
                         found[:MAX_VALUE_CHARS],
                     )
                 )
 
-    def _found(self, difference: Difference) -> str:
+    def _compared(self, difference: Difference, request: Request) -> tuple[str, str]:
+        """What was expected and what was found, as far as neither is a secret."""
+        expected, found = difference.expected, difference.found
         field = difference.field.lower()
         if self._is_secret(field) or field.endswith(tuple(f".{name}" for name in self._redacted)):
-            return REDACTED
-        # Of a body that is not kept, no more than the value that was asked about.
-        if field.startswith("when.json") and difference.found[:1] in ("{", "[") and not self._bodies:
-            return "a table or a list"
-        return difference.found
+            return REDACTED, REDACTED
+        # In a difference there is no more than the beginning of a long value.
+        values = _looked_at(request, difference.field)
+        if any(map(self._has_key, values)):
+            return REDACTED, REDACTED
+        if self._has_key(expected) or _without_secrets(expected) != expected:
+            expected = REDACTED
+        if field.startswith("when.json"):
+            if expected[:1] in ("{", "[") and _SECRET.search(expected.lower()):
+                expected = REDACTED
+            # Of a body that is not kept, no more than the value that was asked about.
+            return expected, "a table or a list" if found[:1] in ("{", "[") and not self._bodies else found
+        shown = [_without_secrets(value) for value in values]
+        return (expected, found) if shown == values else (REDACTED, ", ".join(map(quoted, shown)))
 
     def _headers(self, request: Request) -> dict[str, str]:
         headers = {}
         for name, value in list(request.fields().items())[:MAX_HEADERS]:
-            shown = REDACTED if self._is_secret(name) else _URL_QUERY.sub(rf"\1{REDACTED}", value)
-            headers[name[:MAX_VALUE_CHARS]] = shown[:MAX_VALUE_CHARS]
+            headers[name[:MAX_VALUE_CHARS]] = self._value(name, value)[:MAX_VALUE_CHARS]
         return headers
+
+    def _value(self, name: str, value: str) -> str:
+        """What is kept of a field's value."""
+        if self._is_secret(name) or self._has_key(value):
+            return REDACTED
+        return _without_secrets(value)
+
+    def _has_key(self, text: str) -> bool:
+        return any(form in text for form in self._key_forms)
+
+    def _without_key(self, text: str) -> str:
+        return REDACTED if self._has_key(text) else text
 
     def _is_secret(self, name: str) -> bool:
         return name in self._redacted or _SECRET.search(name) is not None
@@ -199,7 +236,35 @@ class Journal:
     def _body(self, request: Request) -> str | None:
         if not self._bodies or request.body is None:
             return None
+        if self._has_key(request.body.decode("utf-8", "replace")):
+            return REDACTED
         return request.body[:MAX_BODY_BYTES].decode("utf-8", "replace")
+
+
+def _forms(key: str) -> frozenset[str]:
+    """How the key may be written in a request; for most, that is one and the same.
+
+    It is asked for as UTF-8 (`Triggers.scope_of_fields`), and a field is read as Latin-1.
+    """
+    in_bytes = key.encode("utf-8", "surrogateescape")
+    return frozenset(
+        (key, in_bytes.decode("latin-1"), quote(in_bytes, safe=""), json.dumps(key)[1:-1], ascii(key)[1:-1])
+    )
+
+
+def _without_secrets(value: str) -> str:
+    """A value that may be a URL, without what there may be a secret in one."""
+    return _USER_INFO.sub(rf"\1{REDACTED}@", _URL_QUERY.sub(rf"\1{REDACTED}", value))
+
+
+def _looked_at(request: Request, field: str) -> list[str]:
+    """The values that a request has where a rule looks, such as `when.query.x`, whole."""
+    place, _, name = field.removeprefix("when.").partition(".")
+    if place == "query":
+        return [*request.query.get(name, ())]
+    if place == "headers" or place == "host":
+        return [value] if (value := request.header(name or place)) else []
+    return [request.body.decode("utf-8", "replace")] if place.startswith("json") and request.body else []
 
 
 def as_json(entry: Entry | Miss, moment: Callable[[float], str]) -> dict[str, Any]:

@@ -29,8 +29,9 @@ LOOK_S = 1.0
 SETTLE_S = 0.1
 MAX_SETTLING = 10
 # Two writes may have one time: that of FAT counts by 2 s, the coarsest. So long after a change, the content
-# is compared as well, whatever the clocks of this host and of the one that has the file say.
-DOUBTFUL_LOOKS = 4
+# is compared as well, whatever the clocks of this host and of the one that has the file say. The first two
+# looks come at once: that of the first request, and that of the thread.
+DOUBTFUL_LOOKS = 5
 
 # None: there is no file that could be read again, or it is no regular one, which might never end.
 State: TypeAlias = tuple[int, ...] | None
@@ -92,7 +93,7 @@ class Watcher(Protocol):
 
 
 def watch(watcher: Watcher) -> None:
-    """Has `watcher` look every `LOOK_S`, for as long as it is used."""
+    """Has `watcher` look at once, and every `LOOK_S`, for as long as it is used."""
     _thread.add(watcher)
 
 
@@ -104,10 +105,12 @@ class _Looking:
         self._lock = Lock()
         self._runs = False
         self._never = Event()  # what waits for it sleeps
+        self._added = Event()
 
     def add(self, watcher: Watcher) -> None:
         with self._lock:
             self.watchers.add(watcher)
+            self._added.set()
             if not self._runs:
                 try:
                     Thread(target=self._look, name="mockware-watch", daemon=True).start()
@@ -117,7 +120,8 @@ class _Looking:
 
     def _look(self) -> None:
         while True:
-            self._never.wait(LOOK_S)
+            self._added.wait(LOOK_S)
+            self._added.clear()
             self._round()
             with self._lock:
                 if not self.watchers:

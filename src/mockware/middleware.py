@@ -5,12 +5,13 @@ Law: the two adapters differ in how they take a request and give a response, and
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from .exceptions import ConfigError
 from .installation import Installation, installed
+from .nesting import OwnMocks
 from .refused_start import RefusedStart, is_made_late
 from .telemetry import Telemetry, telemetry
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from .questions import Store
 
 
-class MockMiddleware:
+class MockMiddleware(ABC):
     """An app with rules in front of it. While mockware is off, calling the class gives the app itself."""
 
     __slots__ = ("__weakref__", "_api", "_background", "_generation", "_installation", "_telemetry", "app")
@@ -55,14 +56,14 @@ class MockMiddleware:
         installation.announce()
         self._installation = installation
         self._api = installation.control_api()
-        installation.adopted_by(self._adopt)
+        installation.adopted_by(self._take_over)
         return self
 
     @classmethod
     def from_snapshot(cls, app: Any, snapshot: Snapshot) -> Self:
         """`app` with rules in front of it that are compiled already, whatever the environment says."""
         self = cls._around(app)
-        self._adopt(snapshot, asleep=False)
+        self._take_over(snapshot, asleep=False)
         return self
 
     @classmethod
@@ -83,6 +84,11 @@ class MockMiddleware:
     @abstractmethod
     def _adopt(self, snapshot: Snapshot, asleep: bool) -> None:
         """Answers by this snapshot from the next request on; the first one wakes it up if it is `asleep`."""
+
+    def _take_over(self, snapshot: Snapshot, asleep: bool) -> None:
+        if isinstance(self.app, OwnMocks):
+            self.app.adopt(snapshot)
+        self._adopt(snapshot, asleep)
 
     def _wake(self) -> None:
         if self._installation is not None:

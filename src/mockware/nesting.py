@@ -1,5 +1,7 @@
 """One middleware around another: what the outer one has looked at, the inner one is told of.
 
+So is an app that answers with mocks of its own, which say what the mocks of the rules in front of it say.
+
 Law: nothing is written on the request itself, which reaches the app as it came. The word is passed on
 beside it, for as long as the app has the request, and only where the outer one had to look at more than
 the path; so wrapping twice neither waits twice nor draws twice.
@@ -10,9 +12,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .engine import Snapshot
 
 _looked_at: ContextVar[tuple[object, Any] | None] = ContextVar("mockware.looked_at", default=None)
+
+
+class OwnMocks:
+    """An app that answers with mocks of its own."""
+
+    def adopt(self, snapshot: Snapshot) -> None:
+        """What stands beside its mocks, and who takes them down, is said by this snapshot from now on."""
+        raise TypeError(f"{type(self).__name__} does not say how")
 
 
 @contextmanager

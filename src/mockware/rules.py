@@ -393,6 +393,19 @@ def known_keys(place: tuple[int | str, ...]) -> Sequence[str]:
     return ()
 
 
+# By these names, others keep a rule from answering.
+_SWITCHES = frozenset(("on", "off", "enabled", "disabled", "enable", "disable", "active"))
+
+
+def advice(place: tuple[int | str, ...], key: str) -> str:
+    """What to say of a key that is not allowed at a place in a rule, if more than the nearest one."""
+    if not place and key in _SWITCHES:
+        return (
+            "the variable `MOCKWARE` names the rules that are on; put `#` before the lines of one that is not"
+        )
+    return ""
+
+
 _validate = Rule.__init__
 
 
@@ -406,7 +419,7 @@ def _init(self: Rule, *args: Any, **kwargs: Any) -> None:
         # `match` is the one that may be given by position.
         raise ConfigError(
             problem._replace(source="Rule", key="match" if problem.key == "0" else problem.key)
-            for _, problem in findings(error, known_keys)
+            for _, problem in findings(error, known_keys, advice)
         ) from None
 
 

@@ -20,7 +20,7 @@ from .answers import STRICT, checked
 from .documents import read_document
 from .exceptions import ConfigError, Problem, quoted
 from .paths import PathTemplate
-from .rules import Rule, known_keys
+from .rules import Rule, advice, known_keys
 from .settings import CorsTable, JournalTable, TriggerTable, WebhooksTable
 from .validation import findings
 
@@ -118,20 +118,14 @@ def read_rule(document: Mapping[str, Any]) -> Rule:
     except ValidationError as error:
         raise ConfigError(
             problem._replace(source="rule", key=".".join(map(str, place[2:])))
-            for place, problem in findings(error, _known_keys)
+            for place, problem in findings(error, _known_keys, _advice)
         ) from None
     return file.rules[0]
 
 
-def rule_schema() -> dict[str, Any]:
-    """The JSON Schema of one rule, with what it refers to."""
-    declared: dict[str, Any] = schema()["$defs"]
-    return declared
-
-
 def _placed(source: str, document: Mapping[str, Any], error: ValidationError) -> Iterator[Problem]:
     """A file's problems, with the rule's number and name in the place of its index."""
-    for place, problem in findings(error, _known_keys):
+    for place, problem in findings(error, _known_keys, _advice):
         if place[0] != "rules" or len(place) < 2:
             yield problem._replace(source=source)
             continue
@@ -177,3 +171,10 @@ def _known_keys(place: tuple[int | str, ...]) -> Sequence[str]:
         case ("rules", int(), *within):
             return known_keys(tuple(within))
     return ()
+
+
+def _advice(place: tuple[int | str, ...], key: str) -> str:
+    match place:
+        case ("rules", int(), *within):
+            return advice(tuple(within), key)
+    return ""

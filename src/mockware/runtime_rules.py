@@ -57,7 +57,16 @@ class RuntimeRules:
 
     def uses_left(self, change: Change) -> int | None:
         """As far as this process knows: it hears once a second of what others have used."""
-        return None if change.uses is None else max(0, change.uses - self._used.get(change.id, 0))
+        counted = change.counted
+        return None if counted.uses is None else max(0, counted.uses - self._used.get(counted.id, 0))
+
+    def switched(self, name: str) -> Change | None:
+        """What put a document in the place of the rule `name`, and holds again after a switch of it."""
+        change = self._changes.get(name)
+        if change is None or change.document is None:
+            return None
+        found = change.beneath or change
+        return None if self._is_over(found, self._used) else found
 
     def room_for(self, names: Iterable[str]) -> bool:
         return len({*self._changes, *names}) <= MAX_CHANGES
@@ -67,7 +76,7 @@ class RuntimeRules:
         if self.store is not None:
             now = self._clock()
             records = [
-                Record(self._key(change.name), change.to_bytes(), change.until - now, shelf=self._shelf)
+                Record(self._key(change.name), change.to_bytes(), change.all_until - now, shelf=self._shelf)
                 for change in changes
             ]
             records += [Record(self._key(name), None, 0.0, shelf=self._shelf) for name in removed]
@@ -103,11 +112,12 @@ class RuntimeRules:
                 self.away = False
         over = [change for change in self._changes.values() if self._is_over(change, used)]
         for change in over:
-            why = "its time is over" if self._clock() >= change.until else f"{change.uses} uses are over"
+            uses_over = f"{change.counted.uses} uses are over"
+            why = "its time is over" if self._clock() >= change.until else uses_over
             logger.warning("rule %.128a is as before: %s (changed by %.200a)", change.name, why, change.by)
         if over:
-            gone = {change.name for change in over}
-            self._take({name: change for name, change in self._changes.items() if name not in gone})
+            standing = {name: self._standing(change, used) for name, change in self._changes.items()}
+            self._take({name: change for name, change in standing.items() if change is not None})
         return self._changes != before
 
     def _read(self, store: Store, used: dict[str, int]) -> None:
@@ -123,8 +133,10 @@ class RuntimeRules:
             for key, value in page:
                 after = key
                 change = Change.from_bytes(value)
-                if change is not None and change.until <= latest and not self._is_over(change, used):
-                    found[change.name] = change
+                if change is None or change.all_until > latest:
+                    continue
+                if (standing := self._standing(change, used)) is not None:
+                    found[change.name] = standing
             if len(page) < _PAGE:
                 break
         self._take(found)
@@ -132,7 +144,8 @@ class RuntimeRules:
 
     def _share_uses(self, store: Store, used: dict[str, int]) -> None:
         """Tells the others how often a change was used, and hears it of them."""
-        counted = [change for change in self._changes.values() if change.uses is not None]
+        both = (each for change in self._changes.values() for each in (change, change.beneath))
+        counted = [change for change in both if change is not None and change.uses is not None]
         if not counted:
             return
         keys = [self._key(f"uses {change.id}") for change in counted]
@@ -171,7 +184,15 @@ class RuntimeRules:
     def _is_over(self, change: Change, used: Mapping[str, int]) -> bool:
         if self._clock() >= change.until:
             return True
-        return change.uses is not None and used.get(change.id, 0) >= change.uses
+        counted = change.counted
+        return counted.uses is not None and used.get(counted.id, 0) >= counted.uses
+
+    def _standing(self, change: Change, used: Mapping[str, int]) -> Change | None:
+        """What holds of a change: itself, or else what it has switched."""
+        found: Change | None = change
+        while found is not None and self._is_over(found, used):
+            found = found.beneath
+        return found
 
     def _key(self, name: str) -> str:
         return f"{self._shelf}.{hashlib.blake2b(name.encode('utf-8', 'replace'), digest_size=16).hexdigest()}"

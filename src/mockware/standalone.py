@@ -2,7 +2,8 @@
 
 Law: `/status/{codes}` understands what httpbin's does, and answers what a trigger gets; it is looked up and
 sent, with no router in between. Whatever else a client asks for, it is told what there is. Nothing here is
-mocked by a rule: rules are put in front, by the middleware, and come first.
+mocked by a rule: rules are put in front, by the middleware, and come first. What they have every mock say is
+said here, too, and their journal is told.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import random
 import shlex
 from collections.abc import Callable
 from functools import lru_cache, partial
+from typing import TYPE_CHECKING
 
 from .asgi_patching import unpatched
 from .asgi_replies import at_once, reply
@@ -18,6 +20,7 @@ from .asgi_requests import Receive, Scope, ScopeRequest, Send, route_path
 from .exceptions import quoted
 from .messages import Response
 from .negotiation import preferred
+from .nesting import OwnMocks
 from .origins import origin_of, prefix_of
 from .reference import find_status, reference_for
 from .reference_document import status_document, statuses_document
@@ -27,6 +30,9 @@ from .snippets import status_panels, status_values
 from .statuses import CATALOGUE, status_for
 from .telemetry import telemetry
 from .triggers import RULE_NAME, draw, parse_choices
+
+if TYPE_CHECKING:
+    from .engine import Snapshot
 
 _STATUS = "/status/"
 _REFERENCE = "/status-reference"
@@ -64,18 +70,26 @@ def standalone_app(*, chance: Callable[[], float] = random.random) -> Standalone
     return StandaloneApp(chance)
 
 
-class StandaloneApp:
+class StandaloneApp(OwnMocks):
     """`/status/{codes}`, `/` and `/status-reference/{code}`, as ASGI 3."""
 
     def __init__(self, chance: Callable[[], float] = random.random) -> None:
         self._chance = chance
         self._telemetry = telemetry()
         self._reply_at_once = at_once(self._telemetry)
+        self._snapshot: Snapshot | None = None
         self._mocks: dict[int, Response] = {}
         # By the whole path. Codes without a name join when they are first asked for: up to 400 in all.
         self._at_once: dict[str, Response] = {}
         for code in CATALOGUE:
             self._mock(code)
+
+    def adopt(self, snapshot: Snapshot) -> None:
+        # In this order, since a request may be answered by another thread meanwhile: see `_ready`.
+        self._snapshot = snapshot
+        self._at_once = {}
+        for code in tuple(self._mocks):
+            self._ready(code)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -94,7 +108,7 @@ class StandaloneApp:
                     break
             else:
                 if response is None:
-                    response = self._answer(ScopeRequest(scope, path), scope)
+                    response = self._answered(ScopeRequest(scope, path), scope)
                     send = _past_patches(response, send)
                 if scope["method"] == "HEAD":
                     response = response.head
@@ -102,17 +116,29 @@ class StandaloneApp:
         request = ScopeRequest(scope, path)
         measurement = None if self._telemetry is None else self._telemetry.begin()
         if response is None:
-            response = self._answer(request, scope)
+            response = self._answered(request, scope)
             send = _past_patches(response, send)
         expects = scope["type"] == "http" and request.expects_to_continue
         response = response.to(request.method)
         return await reply(scope, receive, send, path, response, expects=expects, measurement=measurement)
 
+    def _answered(self, request: ScopeRequest, scope: Scope) -> Response:
+        """The answer with what stands beside it if it is a mock, which is noted."""
+        response = self._answer(request, scope)
+        snapshot = self._snapshot  # read once: another may be adopted
+        if snapshot is None or not response.rule:
+            return response
+        snapshot.note(request, response, ())
+        return response.beside(snapshot.fields_beside(response, request))
+
     def _answer(self, request: ScopeRequest, scope: Scope) -> Response:
         path = request.path
         if path.startswith(_STATUS):
             codes = path[len(_STATUS) :]
-            return self._mocked(codes) if codes and "/" not in codes else _problem(404, _NOT_FOUND)
+            if not codes or "/" in codes:
+                return _problem(404, _NOT_FOUND)
+            leave = None if self._snapshot is None else self._snapshot.leave_for_mock(request)
+            return leave or self._mocked(codes)
         if path in _OVERVIEW:
             word = ""
         elif path.startswith(f"{_REFERENCE}/"):
@@ -157,8 +183,16 @@ class StandaloneApp:
         response = self._mocks.get(code)
         if response is None:
             response = self._mocks[code] = reference_for(code).response
-            self._at_once[f"{_STATUS}{code}"] = response
+            self._ready(code)
         return response
+
+    def _ready(self, code: int) -> None:
+        """Has the mock given at once from now on, unless something has to be asked or told with each."""
+        at_once = self._at_once  # before the snapshot, so that none of an older one goes to a newer one's
+        response = self._mocks[code]
+        whole = response if self._snapshot is None else self._snapshot.whole(response)
+        if whole is not None:
+            at_once[f"{_STATUS}{code}"] = whole
 
 
 def _base(request: ScopeRequest, scope: Scope) -> str:

@@ -16,6 +16,14 @@ from .exceptions import Problem, did_you_mean, quoted
 
 # The keys that are allowed in the table at a place, such as ("rules", 3, "when").
 KnownKeys = Callable[[tuple[int | str, ...]], Collection[str]]
+# What to say of a key that is not allowed there, if more than the nearest one; else nothing.
+Advice = Callable[[tuple[int | str, ...], str], str]
+
+# What a rule calls by another name than others do; heeded in tables that have that name.
+_SYNONYMS = {
+    **dict.fromkeys(("path", "method", "methods", "url", "route"), ("match",)),
+    "body": ("json", "text", "file"),
+}
 
 _EXPECTED = {
     **dict.fromkeys(("dataclass_type", "dict_type", "mapping_type"), "expected a table"),
@@ -31,7 +39,7 @@ _ABSENT = frozenset(("missing", "missing_argument", "missing_positional_only_arg
 
 
 def findings(
-    error: ValidationError, known_keys: KnownKeys
+    error: ValidationError, known_keys: KnownKeys, advice: Advice
 ) -> Iterator[tuple[tuple[int | str, ...], Problem]]:
     """Every finding with its place; the `Problem` still lacks its source and rule."""
     for details in error.errors(include_url=False):
@@ -39,16 +47,19 @@ def findings(
         place = tuple(part for part in details["loc"] if part != "[key]")
         key = ".".join(map(str, place))
         value = "" if details["type"] in _ABSENT else quoted(details["input"])
-        yield place, Problem("", _message(details, known_keys), key=key, value=value)
+        yield place, Problem("", _message(details, known_keys, advice), key=key, value=value)
 
 
-def _message(details: ErrorDetails, known_keys: KnownKeys) -> str:
+def _message(details: ErrorDetails, known_keys: KnownKeys, advice: Advice) -> str:
     if details["type"] in _ABSENT:
         return "required, but absent"
     if details["type"] in _UNKNOWN:
         *outer, key = details["loc"]
+        if found := advice(tuple(outer), str(key)):
+            return f"no such key here; {found}"
         known = known_keys(tuple(outer))
-        return f"no such key{did_you_mean(str(key), known)}"
+        meant = [word for word in _SYNONYMS.get(str(key), ()) if word in known]
+        return f"no such key{did_you_mean(str(key), known, meant)}"
     if details["type"] == "value_error":
         return str(details["ctx"]["error"])
     if details["type"] == "literal_error" and isinstance(details["input"], str):

@@ -150,21 +150,20 @@ class WSGIMockMiddleware(MockMiddleware):
         decision = self._settled(decision)
         if isinstance(decision, Run):
             decision = self._run(decision, environ, request, snapshot)
-        snapshot.note(request, decision, candidates or ())
+        note = None if snapshot.journal is None else partial(snapshot.note, request)
         if isinstance(decision, Response):
             # Once only: a second read waits for ever on a server whose input is the bare socket.
             drain_input(environ)
             start_response = adding(snapshot.fields_beside(decision, request), start_response)
-            if measurement is None and decision.is_plain:
+            if measurement is None and note is None and decision.is_plain:
                 return reply(environ, start_response, path, decision)
-            return perform(environ, start_response, path, decision, measurement)
+            return perform(environ, start_response, path, decision, measurement, note)
         app = self.app
         if isinstance(decision, Passthrough):
             if decision.delay_s and (refusal := waited(decision, request)):
-                snapshot.note(request, refusal, candidates or ())
                 drain_input(environ)
                 start_response = adding(snapshot.fields_beside(refusal, request), start_response)
-                return perform(environ, start_response, path, refusal, measurement)
+                return perform(environ, start_response, path, refusal, measurement, note)
             if decision.delay_after_s:
                 start_response = late(start_response, decision.delay_after_s)
             if decision.patch is not None:
@@ -172,6 +171,7 @@ class WSGIMockMiddleware(MockMiddleware):
                 if self._telemetry is not None:
                     self._telemetry.tell_patch(decision.rule, decision.delay_s)
                 app = partial(patch_wsgi, decision.patch, app)
+        snapshot.note(request, decision, candidates or ())
         with let_through(environ.get("wsgi.input"), by=snapshot):
             return app(environ, start_response)
 

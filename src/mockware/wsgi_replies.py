@@ -1,14 +1,15 @@
 """Mocks as a WSGI server takes them: whole and at once, or as late, as slowly and as far as their rule says.
 
 Law: the request's body was drained before. A delay holds the thread of its request: there is nothing else
-here to wait with. Who is told of a mock, the log and OpenTelemetry, is told when it is given.
+here to wait with. Who is told of a mock, the log, OpenTelemetry and the journal, is told when it is given,
+and of what is given.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .decisions import Passthrough
@@ -20,6 +21,8 @@ from .waiting import Place, too_many_sleepers
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+Note = Callable[[Response], None]
 
 
 def reply(
@@ -64,17 +67,21 @@ def perform(
     path: str,
     response: Response,
     measurement: Measurement | None,
+    note: Note | None,
 ) -> Iterable[bytes]:
-    """A mock as slowly as it goes, and as far; the thread that serves the request waits."""
+    """A mock as slowly as it goes, and as far; the thread that serves the request waits.
+
+    `note` is told what is given.
+    """
     if response.is_plain:
-        return _given(environ, start_response, path, response, None, measurement)
+        return _given(environ, start_response, path, response, None, measurement, note)
     place = Place(wanted=response.sleeps)
     if not place.granted:
         refusal = too_many_sleepers(response.rule, environ.get("REQUEST_METHOD", "GET"))
-        return _given(environ, start_response, path, refusal, None, measurement)
+        return _given(environ, start_response, path, refusal, None, measurement, note)
     try:
         time.sleep(response.delay_s)
-        return _given(environ, start_response, path, response, place, measurement)
+        return _given(environ, start_response, path, response, place, measurement, note)
     except BaseException:
         place.release()
         raise
@@ -87,8 +94,11 @@ def _given(
     response: Response,
     place: Place | None,
     measurement: Measurement | None,
+    note: Note | None,
 ) -> Iterable[bytes]:
     """A mock whose delay is over, and who is told of it."""
+    if note is not None:
+        note(response)
     if measurement is not None:
         measurement.given(response)
     if place is not None and response.fault == "empty" and sends_nothing(environ):

@@ -39,7 +39,7 @@ Case = Callable[[int], Cost]
 
 
 def run(report: Report, *, quick: bool) -> None:
-    calls, rounds = (200, 5) if quick else (1000, 15)
+    calls, rounds = (100, 2) if quick else (1000, 15)
     logging.getLogger("mockware").setLevel(logging.ERROR)  # each wrapping says that it is on
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))

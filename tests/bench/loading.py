@@ -64,7 +64,7 @@ print(json.dumps({"cpu": took, "modules": sorted(set(sys.modules) - known)}))
 
 
 def run(report: Report, *, quick: bool) -> None:
-    times = 2 if quick else 5
+    times = 1 if quick else 5
     with TemporaryDirectory() as folder:
         _loads(report, Path(folder), times)
     _import(report, times * 3)

@@ -60,7 +60,7 @@ def run(report: Report, *, quick: bool) -> None:
 
 
 def _measure(loops: Callable[[], Mapping[str, Loop]], quick: bool) -> Costs:
-    return measure(loops, rounds=12 if quick else 30, builds=2 if quick else 4)
+    return measure(loops, rounds=3 if quick else 30, builds=1 if quick else 4)
 
 
 def _mixed(report: Report, side: Side, quick: bool) -> None:

@@ -102,7 +102,7 @@ SIDES = (
 def run(report: Report, *, quick: bool) -> None:
     for side in SIDES:
         mock = wrapped(side.bare, toml(["/reports"]))
-        costs = measure(partial(_loops, side, mock), rounds=40 if quick else 100, builds=3 if quick else 5)
+        costs = measure(partial(_loops, side, mock), rounds=8 if quick else 100, builds=1 if quick else 5)
         title = f"3. A mocked reply, {side.name} (ns a call; `alone`: the ratio without the harness)"
         columns = "request | harness | bare twin | mock | more | alone | floor | range | ratio | goal | holds"
         report.table(title, columns, [_row(report, side, label, costs) for label in MESSAGES])

@@ -105,8 +105,8 @@ def run(report: Report, *, quick: bool) -> None:
     for side, loops in (("ASGI", asgi_loops), ("WSGI", wsgi_loops)):
         costs = measure(
             lambda side=side, loops=loops: {**loops(), **peers(side)},  # type: ignore[misc]
-            rounds=40 if quick else 100,
-            builds=3 if quick else 5,
+            rounds=8 if quick else 100,
+            builds=1 if quick else 5,
         )
         report.table(
             f"1. Passthrough, {side}, one rule, 12 headers (ns a call)",

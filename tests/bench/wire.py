@@ -56,7 +56,7 @@ def _cases(side: str) -> dict[str, Case]:
 
 
 def run(report: Report, *, quick: bool) -> None:
-    rounds, starts = (15, 1) if quick else (30, 4)
+    rounds, starts = (4, 1) if quick else (30, 4)
     with load_generator() as load:
         for server, (side, _) in SERVERS.items():
             cases = _cases(side)
