@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import mockware
-from mockware.environment import Environment, read_environment
+from mockware.environment import VARIABLES, Environment, read_environment, unknown_variables
 from mockware.exceptions import ConfigError
 
 unhurried = settings(
@@ -316,3 +316,32 @@ def test_while_on_the_same_missing_file_stops_the_start(wrap: Any, wrapped: Any)
             wrap(wrapped, rules="/nowhere/missing.toml", environ=environ)
     with pytest.raises(ConfigError, match=r"missing\.toml: cannot be read"):
         wrap(wrapped, rules="/nowhere/missing.toml", environ={}, enabled=True)
+
+
+# Names that nobody reads
+
+
+def test_a_name_is_known_if_it_is_read_and_only_then() -> None:
+    class Read(dict[str, str]):
+        def get(self, key: str, default: Any = None) -> Any:
+            names.add(key)
+            return super().get(key, default)
+
+    names: set[str] = set()
+    read_environment(Read(MOCKWARE="on", ENV="prod"))
+    read_environment(Read(MOCKWARE="on"))
+    assert {name for name in names if name.startswith("MOCKWARE_")} == set(VARIABLES)
+    assert unknown_variables(dict.fromkeys(VARIABLES, "x")) == []
+
+
+def test_a_name_that_is_called_like_ours_and_that_nobody_reads_is_unknown() -> None:
+    environ = dict.fromkeys(
+        ("MOCKWARE_KEYS", "MOCKWARE_FIL", "MOCKWARE", "MOCKWAREX", "_MOCKWARE_RUN", "PATH"), "x"
+    )
+    assert unknown_variables(environ) == ["MOCKWARE_FIL", "MOCKWARE_KEYS"]
+
+
+@pytest.mark.parametrize("service", ["MOCKWARE", "MOCKWARE_PROXY"])
+def test_what_kubernetes_sets_for_a_service_of_this_name_is_no_mistake(service: str) -> None:
+    names = ["SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "PORT_80_TCP", "PORT_80_TCP_ADDR"]
+    assert unknown_variables({f"{service}_{name}": "x" for name in names}) == []

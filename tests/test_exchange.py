@@ -626,6 +626,27 @@ def test_an_upstream_that_is_away_is_a_502_said_once_and_mocks_answer_meanwhile(
         assert front.program.text.count("it is asked again for each request") == 1
 
 
+def fail(arrived: Arrived) -> None:
+    arrived.answer(b"mine", "Connection: close", status="502 Bad Gateway")
+    arrived.connection.socket.close()
+
+
+def test_a_patch_makes_no_success_of_an_upstream_that_is_away(tmp_path: Path) -> None:
+    rules = '[[rules]]\nmatch = "/{rest:path}"\npatch = { status = 203, json = { plan = "trial" } }\n'
+    with (
+        Upstream() as upstream,
+        in_front_of(upstream, folder=tmp_path, rules=rules) as front,
+        front.connect() as connection,
+    ):
+        upstream.routes["/x"] = fail
+        patched = connection.ask("GET", "/x")
+        assert (patched.status, patched.body) == (203, b"mine")
+        assert patched.one("x-mock-rule") == "/{rest:path}"
+        upstream.stop()
+        for method in ("GET", "POST"):
+            problem(connection.ask(method, "/x"), 502, "connection_refused")
+
+
 def test_a_request_that_comes_back_to_the_proxy_is_a_508(tmp_path: Path) -> None:
     with (
         Upstream() as upstream,

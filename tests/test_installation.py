@@ -453,6 +453,36 @@ def test_the_line_at_the_start_says_where_is_counted(lines: Lines, tmp_path: Pat
     assert not path.exists(), "nothing is opened before something is counted"
 
 
+def test_a_store_whose_folder_is_not_there_is_told_of_at_the_start(lines: Lines, tmp_path: Path) -> None:
+    missing = tmp_path / "none"
+    environ = {"MOCKWARE": "on", "MOCKWARE_STORE": f"sqlite:{missing / 'counts.db'}"}
+    mockware.wrap(asgi, rules=COUNTED, environ=environ)
+    (_, (level, line)) = lines()
+    assert level == "WARNING"
+    assert line.startswith(f"{environ['MOCKWARE_STORE']}: there is no folder '{missing}';")
+    missing.mkdir()
+    mockware.wrap(asgi, rules=COUNTED, environ=environ)
+    assert len(lines()) == 1
+
+
+def test_a_variable_that_nobody_reads_is_told_of_without_its_value(lines: Lines) -> None:
+    webhook = {"url": "http://a", "secret_env": "MOCKWARE_HOOK"}
+    environ = {
+        "MOCKWARE_KEYS": "zz-top-secret",
+        "MOCKWARE_FIL": "m.toml",
+        "MOCKWARE_HOOK": "whsec_" + "A" * 32,
+    }
+    rules = [Rule("/t", task={"webhook": webhook})]
+    mockware.wrap(asgi, rules=rules, environ={**environ, "MOCKWARE": "on"})
+    (_, *told) = lines()
+    assert [level for level, _ in told] == ["WARNING"] * 2
+    assert "'MOCKWARE_FIL' is set, which mockware does not know; did you mean `MOCKWARE_FILE`?" in told[0][1]
+    assert "'MOCKWARE_KEYS' is set, which mockware does not know; did you mean `MOCKWARE_KEY`?" in told[1][1]
+    assert "zz-top-secret" not in str(told)
+    mockware.wrap(asgi, rules=rules, environ=environ)
+    assert len(lines()) == 1, "while off, nobody looks"
+
+
 def test_the_environment_s_store_wins_over_the_code_s(lines: Lines) -> None:
     environ = {"MOCKWARE_STORE": "redis://operations/0"}
     mockware.wrap(asgi, rules=COUNTED, store="redis://code/0", enabled=True, environ=environ)

@@ -224,9 +224,10 @@ def test_a_port_that_is_taken_is_refused_and_another_granian_is_not_joined(
         assert f"127.0.0.1:{front.port}: something listens there already" in done.stderr
 
 
-def test_without_the_client_library_the_line_that_installs_it_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("missing", ["aiohttp", "granian"])
+def test_without_its_libraries_the_one_line_that_installs_them_is_named(tmp_path: Path, missing: str) -> None:
     code = (
-        "import sys; sys.modules['aiohttp'] = None; from mockware.cli import main; "
+        f"import sys; sys.modules[{missing!r}] = None; from mockware.cli import main; "
         "sys.exit(main(['proxy', 'http://a']))"
     )
     done = subprocess.run(

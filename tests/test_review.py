@@ -20,6 +20,7 @@ from mockware.messages import Request, Response
 from mockware.review import review, rule_labels
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
+SHARED = "sqlite:mocks.db"
 
 
 def configured(*rules: Rule, never: Sequence[str] = ()) -> Configuration:
@@ -247,14 +248,14 @@ def test_a_fault_that_not_every_server_can_perform_is_warned_about(fault: Any) -
     (problem,) = review(configured(Rule("/a", fault=fault)), NOW)
     assert problem.key == "fault"
     assert problem.message == f"not on every server: {CANNOT[fault]}"
-    (problem,) = review(configured(Rule("/a", replies=[{}, {"fault": fault}])), NOW)
+    (problem,) = review(configured(Rule("/a", replies=[{}, {"fault": fault}])), NOW, store=SHARED)
     assert problem.key == "replies.1.fault"
 
 
 def test_a_reply_in_turn_and_a_patch_that_a_cache_may_keep_are_warned_about() -> None:
     cached = {"cache-control": "max-age=9"}
     for declared in ({"replies": [{"headers": cached}, {}]}, {"patch": {"headers": cached}}):
-        (problem,) = review(configured(Rule("/a", **declared)), NOW)
+        (problem,) = review(configured(Rule("/a", **declared)), NOW, store=SHARED)
         assert problem.key in ("replies.0.headers.cache-control", "patch.headers.cache-control")
 
 
@@ -263,7 +264,30 @@ def test_a_rule_that_ends_hides_nothing_and_one_whose_replies_do_still_hides() -
     assert unreachable(Rule("/a", replies=[{}, {}], then="passthrough"), Rule("/a")) == [2]
 
 
-# Tasks that not every worker knows
+# Counts and tasks that not every worker knows
+
+
+@pytest.mark.parametrize(
+    ("declared", "key"),
+    [
+        ({"times": 1}, "times"),
+        ({"replies": [{"status": 503, "times": 2}, {}]}, "replies"),
+        ({"replies": [{}, {}], "then": "passthrough", "times": 3}, "times"),
+        ({"replies": [{}]}, None),
+        ({"probability": 0.5}, None),
+    ],
+)
+def test_what_each_worker_would_count_by_itself_is_warned_about_where_they_share_no_store(
+    declared: dict[str, Any], key: str | None
+) -> None:
+    configuration = configured(Rule("POST /orders", **declared))
+    for store in ("", "memory:"):
+        problems = list(review(configuration, NOW, store=store))
+        assert [problem.key for problem in problems] == ([] if key is None else [key])
+        for problem in problems:
+            assert problem.message.startswith("counted in each worker's memory alone; where several workers")
+            assert "MOCKWARE_STORE" in problem.message
+    assert list(review(configuration, NOW, store=SHARED)) == []
 
 
 @pytest.mark.parametrize(

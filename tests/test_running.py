@@ -112,6 +112,27 @@ def test_every_worker_mocks(folder: Path) -> None:
         assert program.interrupt() == 0
 
 
+@pytest.mark.parametrize(
+    ("workers", "env", "said"),
+    [
+        ("2", {}, "counts"),
+        ("2", {"MOCKWARE_CONTROL": "/c", "MOCKWARE_KEY": "k"}, "counts and changes of the control page"),
+        ("1", {}, ""),
+        ("2", {"MOCKWARE_STORE": "sqlite:counts.db"}, ""),
+    ],
+)
+def test_what_each_worker_would_have_to_itself_is_told_before_the_start(
+    workers: str, env: dict[str, str], said: str, folder: Path
+) -> None:
+    rules = ("--rules", "counted.toml")
+    (folder / "counted.toml").write_text('[[rules]]\nmatch = "/a"\ntimes = 1\n')
+    with serving("main:app", *rules, "--workers", workers, cwd=folder, env=environ(**env)) as (program, _):
+        program.wait_for("Started worker-1")
+        line = f"warning: each of the 2 workers has its own {said}; name a store that they share"
+        assert program.text.count(line) == bool(said)
+        assert program.text.count("warning:") == bool(said)
+
+
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("tls")

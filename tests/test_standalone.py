@@ -528,6 +528,17 @@ def test_rules_and_triggers_come_first() -> None:
     assert asked(app, "GET", "/status/202", x_mock_status="passthrough").status_code == 202
 
 
+def test_a_patch_makes_no_success_of_what_is_not_there() -> None:
+    rules = [mockware.Rule("/{rest:path}", patch={"status": 203})]
+    app = mockware.wrap(standalone_app(), rules=rules, enabled=True, environ={})
+    for headers in ({}, {"expect": "x"}):
+        missing = asked(app, "GET", "/nowhere", **headers)
+        assert missing.status_code == 404
+        assert "x-mock-rule" not in missing.headers
+    for target in ("/status/503", "/status-reference/202"):
+        assert asked(app, "GET", target).status_code == 203
+
+
 ORIGIN = "http://localhost:3000"
 BESIDE = f"""
 server_timing = true

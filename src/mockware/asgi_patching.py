@@ -42,6 +42,17 @@ async def patch_asgi(patch: Patch, app: ASGIApp, scope: Scope, receive: Receive,
     return answer
 
 
+def unpatched(send: Send) -> Send:
+    """The `send` for an error of what stands in for an app, such as a proxy, and of no app.
+
+    A patch changes what an app answers; that there was nobody to answer is to be seen. Where somebody else
+    stands between and gives a `send` of its own, the error is patched as any other response.
+    """
+    while isinstance(send, _PatchedSend):
+        send = send.unpatched
+    return send
+
+
 def _without_shortcuts(patch: Patch, scope: Scope) -> Scope:
     """The scope for the app: the very same one, unless the server offers to send bodies past the patch."""
     extensions = scope.get("extensions")
@@ -94,6 +105,11 @@ class _PatchedSend:
         else:
             # Not of the body: early hints, pushes. They may go first, as they might have come first.
             await self._send(event)
+
+    @property
+    def unpatched(self) -> Send:
+        """The server's own `send`."""
+        return self._send
 
     async def finish(self) -> None:
         """To be called when the app will send no more: what is still held goes."""

@@ -142,6 +142,10 @@ def _port(text: str) -> int:
 
 # run, proxy, serve
 
+# The extra that a command needs: the proxy's has the server in it, too.
+_SERVER = "server"
+_EXTRAS = {"proxy": "proxy"}
+
 
 def _hosted(name: str, module: str) -> Callable[[Sequence[str], Terminal, Terminal], int]:
     """A command that serves something on granian, and has granian's options besides its own."""
@@ -153,7 +157,7 @@ def _hosted(name: str, module: str) -> Callable[[Sequence[str], Terminal, Termin
             command = import_module(f"{__package__}.{module}").command()
             import click
         except ImportError as error:
-            return _missing_server(error, err)
+            return _missing_server(error, err, extra=_EXTRAS.get(name, _SERVER))
         try:
             code = command.main(list(arguments), prog_name=f"mockware {name}", standalone_mode=False)
         except click.UsageError as error:
@@ -164,7 +168,7 @@ def _hosted(name: str, module: str) -> Callable[[Sequence[str], Terminal, Termin
         except click.Abort:
             return _INTERRUPTED
         except ImportError as error:
-            return _missing_server(error, err)
+            return _missing_server(error, err, extra=_EXTRAS.get(name, _SERVER))
         except RunError as refused:
             refused.tell(err)
             return PROBLEMS
@@ -173,17 +177,16 @@ def _hosted(name: str, module: str) -> Callable[[Sequence[str], Terminal, Termin
     return run
 
 
-def _missing_server(error: ImportError, err: Terminal) -> int:
+def _missing_server(error: ImportError, err: Terminal, *, extra: str = _SERVER) -> int:
     package = (error.name or "").partition(".")[0]
     missing = {
-        "granian": ("granian, the server", "server"),
-        "click": ("granian, the server", "server"),
-        "aiohttp": ("aiohttp, the client", "proxy"),
+        "granian": "granian, the server",
+        "click": "granian, the server",
+        "aiohttp": "aiohttp, the client",
     }
     if package not in missing:
         raise error
-    what, extra = missing[package]
-    message = f"{what}, is not installed; install it with: pip install 'mockware[{extra}]'"
+    message = f"{missing[package]}, is not installed; install it with: pip install 'mockware[{extra}]'"
     err.line(("red", "error:"), " ", message)
     return PROBLEMS
 

@@ -19,6 +19,14 @@ _STAGE_VARIABLES = ("APP_ENV", "ENVIRONMENT", "ENV", "DJANGO_ENV", "FLASK_ENV", 
 _PRODUCTION = frozenset(("prod", "production"))
 _ALLOW_PRODUCTION = "MOCKWARE_ALLOW_PRODUCTION"
 
+# All that is read here, beside MOCKWARE itself.
+VARIABLES = (
+    *("MOCKWARE_FILE", "MOCKWARE_RULES", "MOCKWARE_KEY", "MOCKWARE_CONTROL", "MOCKWARE_SERVICE"),
+    *("MOCKWARE_WATCH", "MOCKWARE_STORE", _ALLOW_PRODUCTION),
+)
+# Kubernetes and Docker's links set these by themselves, for a service whose name begins with mockware.
+_OF_A_SERVICE = re.compile(r"MOCKWARE_(?:\w+_)?(?:SERVICE_(?:HOST|PORT(?:_\w+)?)|PORT(?:_[0-9]+_\w+)?)")
+
 # W3C Baggage allows more, but tracing libraries percent-encode the rest, each in its own way.
 _SERVICE = re.compile(r"[A-Za-z0-9._-]+")
 # What no framework, server or proxy writes in another way (RFC 3986 section 2.3).
@@ -111,6 +119,15 @@ def read_environment(environ: Mapping[str, str] | None = None, *, enabled: bool 
         watches=watch.lower() != "off",
         control=control,
         variables=environ,
+    )
+
+
+def unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    """Those that are called like ours, and that nobody reads: most probably mistyped."""
+    return sorted(
+        name
+        for name in environ
+        if name.startswith("MOCKWARE_") and name not in VARIABLES and not _OF_A_SERVICE.fullmatch(name)
     )
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
+from .asgi_patching import unpatched
 from .bodies import drain
 from .forwarding import to_client
 from .upstream_failures import Failure, LoopError
@@ -213,9 +214,10 @@ class Exchange:
             headers.append((b"connection", b"close"))
         elif not await self._drained():
             return
-        await self._send({"type": "http.response.start", "status": failure.status, "headers": headers})
+        send = unpatched(self._send)
+        await send({"type": "http.response.start", "status": failure.status, "headers": headers})
         body = b"" if self._scope["method"] == "HEAD" else failure.body
-        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def _drained(self) -> bool:
         """Reads what is left of the request's body. False: the client has gone."""

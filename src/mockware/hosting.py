@@ -96,7 +96,7 @@ def host(granian: Any, what: Served, *, rules: Sequence[str], **options: Any) ->
     if rules:
         # There an app that wraps itself sees them, too.
         os.environ["MOCKWARE_FILE"] = environ["MOCKWARE_FILE"] = _joined(environ.get("MOCKWARE_FILE"), rules)
-    found = look_at(replace(what, log_level=_log_level(options)), environ)
+    found = look_at(replace(what, log_level=_log_level(options), workers=options["workers"]), environ)
     out = Terminal(sys.stderr, os.environ)
     for notice in found["notices"]:
         out.line(notice)

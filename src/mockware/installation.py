@@ -18,8 +18,8 @@ from threading import Lock
 from typing import TYPE_CHECKING
 from weakref import ReferenceType, WeakMethod, ref
 
-from .environment import Environment, read_environment
-from .exceptions import ConfigError, Problem, quoted
+from .environment import VARIABLES, Environment, read_environment, unknown_variables
+from .exceptions import ConfigError, Problem, did_you_mean, quoted
 from .logs import logger
 
 if TYPE_CHECKING:
@@ -134,6 +134,16 @@ class Installation:
         """Says that it is on, once there is an app that it is in front of."""
         # At WARNING, so that a service whose logging nobody set up shows that its answers may be mocks.
         logger.warning("mockware is ON (%s): %s", self.environment.why, str(self))
+        from .stores import missing_folder
+
+        for name in unknown_variables(self.environment.variables or {}):
+            if name not in self._configuration.secrets:  # rules name these themselves
+                near = did_you_mean(name, VARIABLES)
+                logger.warning("the variable %s is set, which mockware does not know%s", quoted(name), near)
+        store = self._named_store
+        if store is not None and (folder := missing_folder(store)):
+            told = "%s: there is no folder %.512a; until there is, each process counts in its memory alone"
+            logger.warning(told, store.name, str(folder))
 
     @property
     def store_name(self) -> str:

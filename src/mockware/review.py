@@ -53,6 +53,7 @@ def review(configuration: Configuration, now: datetime, *, store: str = "memory:
 
     `store` is the URL of the one that all workers share, if they do.
     """
+    in_memory = store in ("", "memory:")
     yield from _keyed(configuration)
     labels = rule_labels(configuration)
     takers = _takers(configuration)
@@ -79,7 +80,14 @@ def review(configuration: Configuration, now: datetime, *, store: str = "memory:
         if configuration.cors is not None:
             yield from _own_cors(entry, label)
         if isinstance(rule.task, TaskTable):
-            yield from _tasks(entry, rule.task, label, configuration, in_memory=store in ("", "memory:"))
+            yield from _tasks(entry, rule.task, label, configuration, in_memory=in_memory)
+        if in_memory and rule.counts:
+            place = "replies" if rule.times is None else "times"
+            yield Problem(entry.source, f"counted in each worker's memory alone; {_SHARED}", label, place)
+
+
+# The end of a warning.
+_SHARED = "where several workers or hosts serve the app, name a store that they share in MOCKWARE_STORE"
 
 
 # Of the methods that are registered, those that services have; QUERY is a draft's.
@@ -135,10 +143,7 @@ def _tasks(
 ) -> Iterator[Problem]:
     """What becomes of a task where several workers know only their own, and of what is never sent."""
     if in_memory and (reasons := remembered(entry.rule, task)):
-        message = (
-            f"in each worker's memory alone: {' and '.join(reasons)}; where several workers or hosts serve "
-            "the app, name a store that they share in MOCKWARE_STORE"
-        )
+        message = f"in each worker's memory alone: {' and '.join(reasons)}; {_SHARED}"
         yield Problem(entry.source, message, label, "task")
     if not isinstance(task.webhook, Webhook):
         return

@@ -48,11 +48,13 @@ class RunError(MockwareError):
 class Served:
     """`interface` is granian's word for how it speaks, empty where that is to be found out.
 
-    `log_level` is the least level that is shown; each mock is a line at INFO.
+    `log_level` is the least level that is shown; each mock is a line at INFO. `workers` is how many processes
+    serve it.
     """
 
     interface: str = "asgi"
     log_level: int = logging.INFO
+    workers: int = 1
 
     def load(self) -> Any:
         """The app, without mocks. Raises MockwareError."""

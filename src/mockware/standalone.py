@@ -14,6 +14,7 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
+from .asgi_patching import unpatched
 from .asgi_replies import at_once, reply
 from .asgi_requests import BODY_FIELDS, Receive, Scope, ScopeRequest, Send, route_path
 from .exceptions import quoted
@@ -104,6 +105,7 @@ class StandaloneApp(OwnMocks):
             else:
                 if response is None:
                     response = self._answered(ScopeRequest(scope, path), scope)
+                    send = _past_patches(response, send)
                 if scope["method"] == "HEAD":
                     response = response.head
                 return await self._reply_at_once(scope, receive, send, path, response, has_body)
@@ -111,6 +113,7 @@ class StandaloneApp(OwnMocks):
         measurement = None if self._telemetry is None else self._telemetry.begin()
         if response is None:
             response = self._answered(request, scope)
+            send = _past_patches(response, send)
         expects = scope["type"] == "http" and request.expects_to_continue
         response = response.to(request.method)
         return await reply(scope, receive, send, path, response, expects=expects, measurement=measurement)
@@ -216,6 +219,11 @@ def _content(status: int, content: Content, *headers: tuple[str, str]) -> Respon
 def _page(status: int, text: str) -> Response:
     content = Content(text.encode(), f"{_HTML}; charset=utf-8")
     return _content(status, content, _VARY, *_PAGE_FIELDS)
+
+
+def _past_patches(response: Response, send: Send) -> Send:
+    """Past a rule's patch for an error that nobody asked for: no app was there to be patched."""
+    return unpatched(send) if response.status >= 400 and not response.rule else send
 
 
 def _problem(status: int, detail: str, *headers: tuple[str, str]) -> Response:

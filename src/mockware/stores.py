@@ -6,6 +6,9 @@ process that asks nothing holds no file and no connection.
 
 from __future__ import annotations
 
+from contextlib import suppress
+from pathlib import Path
+
 from .exceptions import did_you_mean
 from .fallback import FallbackStore
 from .memory_store import MemoryStore
@@ -34,6 +37,15 @@ def open_store(url: str) -> Store | None:
     if scheme in _SCHEMES:
         raise ValueError("expected `memory:`, or `sqlite:` and the path of a file")
     raise ValueError(f"no such store{did_you_mean(scheme, [f'{name}:' for name in _SCHEMES])}")
+
+
+def missing_folder(store: Store) -> Path | None:
+    """The folder that the file of `sqlite:PATH` would be in, where there is none."""
+    scheme, _, path = store.name.partition(":")
+    with suppress(OSError):  # it may not be looked at
+        if scheme == "sqlite" and not (folder := Path(path).absolute().parent).is_dir():
+            return folder
+    return None
 
 
 def with_fallback(store: Store) -> Store:

@@ -12,17 +12,22 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .asgi import ASGIMockMiddleware
-from .environment import read_environment
+from .environment import Environment, read_environment
 from .exceptions import ConfigError, MockwareError
 from .interfaces import interface_of
+from .middleware import MockMiddleware
 from .served import RunError, Served
 from .targets import TargetError, own_traceback
 from .terminal import Terminal
 from .wsgi import WSGIMockMiddleware
+
+if TYPE_CHECKING:
+    from .configuration import Configuration
 
 # What is served, as text; not for users.
 VARIABLE = "_MOCKWARE_RUN"
@@ -61,7 +66,7 @@ def _load() -> tuple[Served, Any]:
 
 
 def _wrapped(interface: str, app: Any) -> Any:
-    if isinstance(app, (ASGIMockMiddleware, WSGIMockMiddleware)):
+    if isinstance(app, MockMiddleware):
         return app  # it has the rules of the environment already
     if interface == "wsgi":
         return WSGIMockMiddleware(app)
@@ -88,19 +93,44 @@ def _look() -> dict[str, Any]:
         what, app = _load()
         what = what.looked_at(app)
         environment = read_environment()
+        apart: list[str] = []
         if environment.enabled:
             from .config import load
             from .installation import check_store
 
-            what = what.heeding(load(environment))
+            configuration = load(environment)
+            what = what.heeding(configuration)
             check_store(environment.store)
+            if not isinstance(app, MockMiddleware):  # it may have a store of its own
+                apart += _apart(what, environment, configuration)
     except MockwareError as error:
         refused = _refusal(error)
         return {"reasons": refused.reasons, "raised": refused.raised}
-    notices = [*what.notices()]
+    notices = [*what.notices(), *apart]
     if not environment.enabled:
         notices.append(f"mockware is off: {environment.why}; {what} is served without mocks")
     return {"served": what.to_text(), "interface": what.interface, "notices": notices}
+
+
+def _apart(what: Served, environment: Environment, configuration: Configuration) -> Iterator[str]:
+    """What each of several workers would have to itself, though it is meant to be one for all of them."""
+    if what.workers == 1 or environment.store not in ("", "memory:"):
+        return
+    from .review import remembered
+    from .task_table import TaskTable
+
+    rules = [entry.rule for entry in configuration.entries if entry.on]
+    tasks = [(rule, rule.task) for rule in rules if isinstance(rule.task, TaskTable)]
+    parts = {
+        "counts": any(rule.counts for rule in rules),
+        "tasks": any(remembered(rule, task) for rule, task in tasks),
+        "changes of the control page": bool(environment.control),
+    }
+    if own := [part for part, holds in parts.items() if holds]:
+        yield (
+            f"warning: each of the {what.workers} workers has its own {' and '.join(own)}; name a store that "
+            "they share in MOCKWARE_STORE, such as sqlite:/tmp/mocks.db"
+        )
 
 
 def _refusal(error: Exception) -> RunError:
