@@ -848,6 +848,47 @@ def test_a_problem_outside_the_rules_is_told_with_its_key(
     assert said in problem.message
 
 
+HEAD = "no such key here; it belongs to the head of the file; in TOML, before the first `[[rules]]`"
+
+
+@pytest.mark.parametrize(
+    ("lines", "key", "said"),
+    [
+        ("server_timing = true", "server_timing", HEAD),
+        ('never = ["/healthz"]', "never", HEAD),
+        ("[rules.when]\ntrust_forwarded = true", "when.trust_forwarded", HEAD),
+        (
+            "[rules.task]\nname = 'a'",
+            "task.name",
+            "it belongs to the rule; in TOML, write it above `[rules.task]`",
+        ),
+        ("[rules.when]\nstatus = 503", "when.status", "to the rule; in TOML, write it above `[rules.when]`"),
+        ("[[rules.replies]]\ntags = ['a']", "replies.0.tags", "to the rule; in TOML, write it above"),
+        (
+            "[rules.task]\n[rules.task.result]\ndialect = 'azure'",
+            "task.result.dialect",
+            "it belongs to `task`; in TOML, write it above `[rules.task.result]`",
+        ),
+        (
+            "[rules.task.result]\nname = 'a'",
+            "task.result.name",
+            "to the rule; in TOML, write it above `[rules.task]`",
+        ),
+        ("[rules.task]\nstatus = 202", "task.status", "no such key here; what a task gives is its `result`"),
+        ("[rules.task]\nnaem = 'a'", "task.naem", "no such key; allowed: "),
+        ("[trigger]\nnever = ['/a']", "trigger.never", HEAD),
+    ],
+)
+def test_a_key_below_the_wrong_heading_is_told_where_it_belongs(
+    lines: str, key: str, said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "mocks.toml"
+    path.write_text(f'[[rules]]\nmatch = "/a"\n{lines}\n')
+    (problem,) = problems_of(path)
+    assert problem.key == key
+    assert said in problem.message
+
+
 def test_two_spellings_of_one_header_in_when_do_not_lose_a_condition(tmp_path: Path) -> None:
     when = {"headers": {"X-Tenant": "acme", "x-tenant": {"present": True}}}
     path = write(tmp_path, "toml", {"rules": [{"match": "/a", "when": when}]})

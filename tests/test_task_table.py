@@ -73,7 +73,7 @@ SEEN: list[tuple[Any, str, str]] = [
     ({"result": {"status": 204, "json": 1}}, "result.json", "a 204 has no body"),
     ({"result": {"headers": {"date": "x"}}}, "result.headers.date", "this field is set by the server"),
     ({"result": {"headers": {"x": "a\nb"}}}, "result.headers.x", "one line of printable Latin-1"),
-    ({"result": {"probability": 0.5}}, "result.probability", "no such key; allowed: status, headers,"),
+    ({"result": {"probability": 0.5}}, "result.probability", "it belongs to the rule; in TOML"),
     ({"failure": {"probability": 2}}, "failure.probability", "expected less than or equal to 1"),
     ({"failure": {"probability": True}}, "failure.probability", "expected a number"),
     ({"failure": {"code": "x"}}, "failure.code", "no such key; allowed: status, headers, json,"),
