@@ -395,7 +395,7 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str, str, str]] = {
         "200",
         "a bare number has no unit; write `200s` or `200ms`",
     ),
-    "a delay with an unknown unit": ({"delay": "1d"}, "delay", "'1d'", "a duration is a number and a unit"),
+    "a delay with an unknown unit": ({"delay": "1d"}, "delay", "'1d'", "`d` is no unit here; write `24h`"),
     "too long a delay": ({"delay": "31s"}, "delay", "'31s'", "a delay is at most 30s"),
     "a delay with its ends exchanged": (
         {"delay": {"min": "2s", "max": "1s"}},

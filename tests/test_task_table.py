@@ -34,7 +34,7 @@ SEEN: list[tuple[Any, str, str]] = [
         "no such key; did you mean `duration`? Allowed: duration, ",
     ),
     ({"duration": 5}, "duration", BARE),
-    ({"duration": "5"}, "duration", PLAIN),
+    ({"duration": "5"}, "duration", "write `5s` or `5ms`"),
     ({"duration": None}, "duration", PLAIN),
     ({"duration": {"min": "5s"}}, "duration", KINDS),
     ({"duration": {"min": "1s", "max": "2s", "x": 1}}, "duration", KINDS),

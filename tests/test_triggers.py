@@ -342,7 +342,8 @@ def test_a_refusal_names_the_field_that_is_wrong(headers: dict[str, str], field:
 def test_a_delay_that_is_none_or_too_long_is_refused(value: str) -> None:
     detail = refusal({DELAY: value})
     assert detail.startswith("X-Mock-Delay: ")
-    assert "`250ms`, `2s`, `1m` or `24h`" in detail or "at most 30s" in detail
+    hint = f"write `{value}s` or `{value}ms`" if value.isdigit() else "`250ms`, `2s`, `1m` or `24h`"
+    assert hint in detail or "at most 30s" in detail
 
 
 def test_a_repeated_field_counts_as_one_list() -> None:
