@@ -276,6 +276,8 @@ def test_a_token_of_the_line_that_it_shows_is_heeded_for_what_it_says(on: Path) 
     assert answer("/payments/7", "503") == 503
     assert answer("/payments/7", "418") == answer("/refunds", "503") == 403
     assert answer("/payments/7", "503", "forged") == 404  # the app's own
+    assert (answer("/payments/7", "passthrough"), answer("/refunds", "passthrough")) == (404, 403)
+    assert answer("/refunds", "418", run("token", env=keyed).stdout.strip()) == 418
 
 
 def test_rules_are_switched_and_taken_back_by_the_lines_that_it_shows(on: Path) -> None:
