@@ -68,7 +68,7 @@ SEEN: list[tuple[Any, str, str]] = [
     ({"dialect": "github", "cancel": True}, "", "the same URL is asked again: no `cancel`"),
     ({"result": 5}, "result", "expected a table"),
     ({"result": {"statsu": 200}}, "result.statsu", "no such key; did you mean `status`? Allowed: status,"),
-    ({"result": {"status": 700}}, "result.status", "expected less than or equal to 599"),
+    ({"result": {"status": 700}}, "result.status", "expected a status from 200 to 599"),
     ({"result": {"json": 1, "text": "x"}}, "result.text", "one body, and there is `json` already"),
     ({"result": {"status": 204, "json": 1}}, "result.json", "a 204 has no body"),
     ({"result": {"headers": {"date": "x"}}}, "result.headers.date", "this field is set by the server"),

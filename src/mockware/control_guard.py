@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from .messages import Request
 from .origins import nearest_client, origin_of
+from .tokens import TokenKey
 
 # A person mistypes a key twice. At ten a minute, guessing the shortest sensible key of 8 letters and digits
 # takes longer than there have been computers. Only other keys are counted: one that was refused before tells
@@ -48,6 +49,7 @@ class Guard:
     def __init__(self, key: str, *, clock: Callable[[], float]) -> None:
         # Of one length, so that not even that can be told from the time.
         self._key = _digest(key.encode())
+        self._tokens = TokenKey(key)
         self._salt = secrets.token_bytes(16)
         self._clock = clock
         self._lock = threading.Lock()
@@ -71,6 +73,8 @@ class Guard:
         found = _bytes_of(presented.strip(" "))
         if not hmac.compare_digest(_digest(found), self._key):
             self._note_wrong(limits, hashlib.blake2b(found, key=self._salt, digest_size=16).digest(), now)
+            if self._tokens.read(presented.strip(" ")) is not None:
+                raise RefusedError(401, "a token opens nothing here; send the value of MOCKWARE_KEY itself")
             raise RefusedError(401, "this is not the value of MOCKWARE_KEY")
         self._check_origin(request, trusts_forwarded=trusts_forwarded)
 
