@@ -717,7 +717,10 @@ def test_a_framework_that_refuses_does_not_keep_the_others(capsys: Captured, tmp
             ["status", "202", "--framework", "go", "--format", "jsn"],
             "'jsn' is no format; did you mean `json`?",
         ),
-        (["snippet", "a"], "the following arguments are required: --framework"),
+        (
+            ["snippet", "a"],
+            "say in which framework by --framework; allowed: django, flask, fastapi, express,",
+        ),
         (["snippet", "a", "--framework", "go"], "'a' is no rule; --rules and MOCKWARE_FILE name files"),
         (["snippet", "payments-dwn", "--framework", "go", "--rules", "mocks.toml"], "mean `payments-down`?"),
     ],

@@ -4,7 +4,6 @@ import importlib
 import importlib.util
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -290,9 +289,9 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str, str, str]] = {
     "a name that is no text": ({"name": 5}, "name", "5", "expected a string"),
     "tags that are no list": ({"tags": "payments"}, "tags", "'payments'", "expected a list"),
     "a tag with a blank": ({"tags": ["a", "b c"]}, "tags.1", "'b c'", "at most 64 letters, digits"),
-    "a status below 200": ({"status": 199}, "status", "199", "expected greater than or equal to 200"),
-    "a status above 599": ({"status": 600}, "status", "600", "expected less than or equal to 599"),
-    "a status that is true": ({"status": True}, "status", "True", "expected an integer"),
+    "a status below 200": ({"status": 199}, "status", "199", "expected a status from 200 to 599"),
+    "a status above 599": ({"status": 600}, "status", "600", "expected a status from 200 to 599"),
+    "a status that is true": ({"status": True}, "status", "true", "expected an integer"),
     "a status with a point": ({"status": 202.0}, "status", "202.0", "expected an integer"),
     "a status in quotes": ({"status": "202"}, "status", "'202'", "expected an integer"),
     "a header with a line feed": (
@@ -314,7 +313,7 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str, str, str]] = {
     "a header that is true": (
         {"headers": {"x-a": True}},
         "headers.x-a",
-        "True",
+        "true",
         "expected a string, or a list",
     ),
     "a header with a point": (
@@ -374,21 +373,21 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str, str, str]] = {
     "passthrough with a status": (
         {"passthrough": True, "status": 200},
         "passthrough",
-        "True",
+        "true",
         "a rule has one action, and `status` is a reply",
     ),
     "passthrough with headers": (
         {"passthrough": True, "headers": {"x-a": "b"}},
         "passthrough",
-        "True",
+        "true",
         "a rule has one action, and `headers` is a reply",
     ),
-    "passthrough with json": ({"passthrough": True, "json": {}}, "passthrough", "True", "`json` is a reply"),
-    "passthrough with text": ({"passthrough": True, "text": ""}, "passthrough", "True", "`text` is a reply"),
+    "passthrough with json": ({"passthrough": True, "json": {}}, "passthrough", "true", "`json` is a reply"),
+    "passthrough with text": ({"passthrough": True, "text": ""}, "passthrough", "true", "`text` is a reply"),
     "passthrough with a file": (
         {"passthrough": True, "file": "a.txt"},
         "passthrough",
-        "True",
+        "true",
         "`file` is a reply",
     ),
     "passthrough in quotes": ({"passthrough": "yes"}, "passthrough", "'yes'", "expected a boolean"),
@@ -398,7 +397,7 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str, str, str]] = {
         "200",
         "a bare number has no unit; write `200s` or `200ms`",
     ),
-    "a delay with an unknown unit": ({"delay": "1d"}, "delay", "'1d'", "a duration is a number and a unit"),
+    "a delay with an unknown unit": ({"delay": "1d"}, "delay", "'1d'", "`d` is no unit here; write `24h`"),
     "too long a delay": ({"delay": "31s"}, "delay", "'31s'", "a delay is at most 30s"),
     "a delay with its ends exchanged": (
         {"delay": {"min": "2s", "max": "1s"}},
@@ -468,7 +467,7 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str, str, str]] = {
     "a fault of the app": (
         {"passthrough": True, "fault": "cut"},
         "passthrough",
-        "True",
+        "true",
         "`fault` is about a reply",
     ),
     "an end of nothing": ({"then": "loop"}, "then", "'loop'", "only beside `replies`"),
@@ -501,7 +500,7 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str, str, str]] = {
     "a patch of one field in two spellings": (
         {"patch": {"headers": {"X-A": "1", "x-a": False}}},
         "patch",
-        "{'headers': {'X-A': '1', 'x-a': False}}",
+        "{'headers': {'X-A': '1', 'x-a': false}}",
         "both set and removed",
     ),
     "a chance per nobody": (
@@ -542,7 +541,7 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str, str, str]] = {
         "-0.5",
         "expected a number from 0 to 1",
     ),
-    "a probability that is true": ({"probability": True}, "probability", "True", "expected a number"),
+    "a probability that is true": ({"probability": True}, "probability", "true", "expected a number"),
     "a probability in quotes": ({"probability": "0.5"}, "probability", "'0.5'", "expected a number"),
     "an end without an offset": (
         {"expires": "2027-01-31T18:00:00"},
@@ -581,7 +580,7 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str, str, str]] = {
         }.items()
     },
     **{
-        f"the switch {word}": ({word: False}, word, "False", "`MOCKWARE` names the rules that are on")
+        f"the switch {word}": ({word: False}, word, "false", "`MOCKWARE` names the rules that are on")
         for word in ("on", "enabled", "disabled")
     },
     "an unknown key in when": (
@@ -830,7 +829,12 @@ def test_a_file_that_is_no_table_is_told_the_keys_of_one(form: str, text: str, t
             "no such key; did you mean `statuses`? Allowed: enabled, statuses, paths, max_delay",
         ),
         ({"trigger": {"enabled": "yes"}}, "trigger.enabled", "'yes'", "expected a boolean"),
-        ({"trigger": {"statuses": [200, 99]}}, "trigger.statuses.1", "99", "greater than or equal to 200"),
+        (
+            {"trigger": {"statuses": [200, 99]}},
+            "trigger.statuses.1",
+            "99",
+            "expected a status from 200 to 599",
+        ),
         ({"trigger": {"statuses": ["200"]}}, "trigger.statuses.0", "'200'", "expected an integer"),
         ({"trigger": {"statuses": 200}}, "trigger.statuses", "200", "expected a list"),
         ({"trigger": {"paths": ["api"]}}, "trigger.paths.0", "'api'", "a path starts with `/`"),
@@ -847,6 +851,47 @@ def test_a_problem_outside_the_rules_is_told_with_its_key(
     path = write(tmp_path, form, document)
     (problem,) = problems_of(path)
     assert (problem.source, problem.rule, problem.key, problem.value) == (str(path), "", key, value)
+    assert said in problem.message
+
+
+HEAD = "no such key here; it belongs to the head of the file; in TOML, before the first `[[rules]]`"
+
+
+@pytest.mark.parametrize(
+    ("lines", "key", "said"),
+    [
+        ("server_timing = true", "server_timing", HEAD),
+        ('never = ["/healthz"]', "never", HEAD),
+        ("[rules.when]\ntrust_forwarded = true", "when.trust_forwarded", HEAD),
+        (
+            "[rules.task]\nname = 'a'",
+            "task.name",
+            "it belongs to the rule; in TOML, write it above `[rules.task]`",
+        ),
+        ("[rules.when]\nstatus = 503", "when.status", "to the rule; in TOML, write it above `[rules.when]`"),
+        ("[[rules.replies]]\ntags = ['a']", "replies.0.tags", "to the rule; in TOML, write it above"),
+        (
+            "[rules.task]\n[rules.task.result]\ndialect = 'azure'",
+            "task.result.dialect",
+            "it belongs to `task`; in TOML, write it above `[rules.task.result]`",
+        ),
+        (
+            "[rules.task.result]\nname = 'a'",
+            "task.result.name",
+            "to the rule; in TOML, write it above `[rules.task]`",
+        ),
+        ("[rules.task]\nstatus = 202", "task.status", "no such key here; what a task gives is its `result`"),
+        ("[rules.task]\nnaem = 'a'", "task.naem", "no such key; allowed: "),
+        ("[trigger]\nnever = ['/a']", "trigger.never", HEAD),
+    ],
+)
+def test_a_key_below_the_wrong_heading_is_told_where_it_belongs(
+    lines: str, key: str, said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "mocks.toml"
+    path.write_text(f'[[rules]]\nmatch = "/a"\n{lines}\n')
+    (problem,) = problems_of(path)
+    assert problem.key == key
     assert said in problem.message
 
 
@@ -1205,7 +1250,7 @@ def test_a_short_rule_is_a_match_and_a_status_or_passthrough_or_nothing(text: st
 @pytest.mark.parametrize(
     ("text", "rule", "key", "said"),
     [
-        ("/a 99", "rule 1", "status", "greater than or equal to 200"),
+        ("/a 99", "rule 1", "status", "expected a status from 200 to 599"),
         ("/a 202; POST b 202", "rule 2", "match", "expected `[METHOD["),
         ("202", "rule 1", "match", "expected `[METHOD["),
         ("passthrough", "rule 1", "match", "expected `[METHOD["),
@@ -1383,14 +1428,26 @@ def test_words_that_no_rule_has_are_refused_with_the_nearest_and_the_known_ones(
         assert known in problem.message
 
 
-@pytest.mark.parametrize("word", ["true", "1", "yes", "enabled"])
-def test_who_writes_another_word_for_on_is_told_of_on(word: str) -> None:
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("true", "on"),
+        ("1", "on"),
+        ("Yes", "on"),
+        ("enabled", "on"),
+        ("false", "off"),
+        ("0", "off"),
+        ("of", "off"),
+    ],
+)
+def test_who_writes_another_word_for_on_or_off_is_told_of_it_first(word: str, meant: str) -> None:
     # The most likely mistake of all, with and without rules.
     for rules in ([], SELECTABLE):
         with pytest.raises(ConfigError) as refused:
             states(word, *rules)
         (problem,) = refused.value.problems
-        assert re.search(r"\bon\b", problem.message), problem.message
+        said = f"no rule has this name or tag; did you mean `{meant}`? Allowed: "
+        assert problem.message.startswith(said), problem.message
 
 
 def test_a_list_of_known_rules_is_one_printable_line_whatever_they_match() -> None:

@@ -227,7 +227,6 @@ def test_a_change_is_taken_back_and_so_are_all_of_them(control: Control) -> None
     assert control.told("DELETE", "/rules/a", query="by=ada&why=done")["rules"][0]["on"] is True
     assert control.status("/a") == 503
     control.told("DELETE", "/rules/a", status=422, query="by=ada&why=done")
-    control.told("DELETE", "/rules/a", status=422)
     control.told("PATCH", "/tags/first", {"on": False, **BY})
     control.told("PUT", "/rules/new", {"rule": {"match": "/new"}, **BY}, 201)
     control.told("POST", "/reset", BY)
@@ -249,6 +248,19 @@ def test_a_change_whose_rule_has_left_the_file_is_taken_back(interface: str, tmp
     path.write_text('[[rules]]\nname = "a"\nmatch = "/a"\nstatus = 410\n')
     control.look()
     assert control.status("/a") == 410
+
+
+def test_who_says_it_in_the_wrong_place_is_told_the_right_one(control: Control) -> None:
+    for sent in (None, BY):
+        found = control.told("DELETE", "/rules/a", sent, 422)["problems"]
+        assert [problem["key"] for problem in found] == ["by", "why"]
+        assert all(problem["message"].startswith("required in the query, as in") for problem in found)
+    assert control.ask("POST", "/reset", query="by=ada&why=done").status == 415
+    told = control.told("POST", "/reset", status=415, query="by=ada&why=done")
+    assert told["detail"] == "send a table of JSON with by, why, and `Content-Type: application/json`"
+    for method, place in (("PUT", "/rules/new"), ("POST", "/rules"), ("POST", "/validate")):
+        (problem,) = control.told(method, place, {"match": "/new"}, 422)["problems"]
+        assert (problem["key"], problem["message"]) == ("match", "no such key here; put it into `rule`")
 
 
 def test_a_rule_that_is_off_is_not_had_by_its_name_either(control: Control) -> None:

@@ -7,6 +7,7 @@ import pytest
 from mockware.attempts import MAX_ADDRESSES, MAX_WRONG, MAX_WRONG_OF_PROXY, WINDOW_S
 from mockware.control_guard import Guard, RefusedError
 from mockware.messages import Request
+from mockware.tokens import Scope, TokenKey
 
 
 class From(Request):
@@ -90,6 +91,14 @@ def test_behind_a_trusted_proxy_its_word_for_the_host_counts() -> None:
     assert status_of(Guard("k", clock=Clock()), From("a", "k", **fields), trusted=True) == 200
     fields["origin"] = "https://evil.test"
     assert status_of(Guard("k", clock=Clock()), From("a", "k", **fields), trusted=True) == 403
+
+
+def test_who_sends_a_token_is_told_that_it_opens_nothing() -> None:
+    guard = Guard("k" * 32, clock=Clock())
+    for key, said in (("k" * 32, "a token opens nothing here"), ("x" * 32, "this is not the value")):
+        with pytest.raises(RefusedError, match=said) as refused:
+            guard.check(From("a", TokenKey(key).sign(Scope())))
+        assert refused.value.status == 401
 
 
 def test_one_wrong_key_that_comes_again_and_again_locks_nobody_out() -> None:

@@ -3,6 +3,7 @@
 import difflib
 import pickle
 import string
+from datetime import UTC, date, datetime, time
 from typing import NoReturn
 
 import pytest
@@ -84,14 +85,17 @@ def test_a_config_error_survives_the_way_from_one_process_to_another() -> None:
         ("a\r\nb\x00\x1b[31m", r"'a\r\nb\x00\x1b[31m'"),
         ("é€", r"'\xe9\u20ac'"),
         ("\ud800", r"'\ud800'"),
-        (True, "True"),
+        (True, "true"),
+        ([False, date(2030, 1, 1)], "[false, 2030-01-01]"),
+        (datetime(2030, 1, 1, 8, tzinfo=UTC), "2030-01-01T08:00:00+00:00"),
+        (time(8), "08:00:00"),
         (1.5, "1.5"),
-        (None, "None"),
+        (None, "null"),
         ({"a": ["é"]}, r"{'a': ['\xe9']}"),
         (b"\xff", r"b'\xff'"),
     ],
 )
-def test_a_value_is_shown_as_python_writes_it_in_ascii(value: object, shown: str) -> None:
+def test_a_value_is_shown_in_ascii_and_without_words_of_python(value: object, shown: str) -> None:
     assert quoted(value) == shown
 
 

@@ -196,7 +196,7 @@ def test_a_task_is_run_by_the_upstream_in_the_background(upstream: Upstream, tmp
         (["127.0.0.1:3000"], 2, "did you mean 'http://127.0.0.1:3000'?"),
         ([], 2, "Missing argument 'UPSTREAM'"),
         (["http://127.0.0.1:8000"], 2, "which is the same; choose another --port"),
-        (["http://a", "--timeout=5"], 2, "--timeout '5': a duration is a number and a unit"),
+        (["http://a", "--timeout=5"], 2, "--timeout '5': a bare number has no unit; write `5s`"),
         (["http://a", "--timeout=0s"], 2, "nothing answers in no time"),
         (["http://a", "--host-header=a b"], 2, "expected keep, upstream, or a host and port"),
         (["http://a", "--host-header=upstrem"], 2, "did you mean upstream?"),

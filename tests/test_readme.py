@@ -43,13 +43,13 @@ def blocks(language: str) -> list[str]:
 CONSOLE = blocks("console")[0]
 RULES, FROM_A_BROWSER = blocks("toml")
 FIRST_APP, WRAPPINGS, USERS_TESTS, TRACED = blocks("python")
-DEMO_COMMAND, TEST_COMMAND, HOSTING, TOKEN = blocks("sh")
+DEMO_COMMAND, TEST_COMMAND, HOSTING, TOKEN, SWITCHING = blocks("sh")
 
 
 def test_these_are_all_the_blocks_that_there_are() -> None:
     languages = re.findall(r"^```(\S+)$", README, re.MULTILINE)
     assert languages == [
-        *("console", "python", "sh", "sh", "python", "sh", "toml", "sh", "toml", "python", "python")
+        *("console", "python", "sh", "sh", "python", "sh", "toml", "sh", "toml", "python", "sh", "python")
     ]
 
 
@@ -285,6 +285,26 @@ def test_a_token_of_the_line_that_it_shows_is_heeded_for_what_it_says(on: Path) 
     assert answer("/payments/7", "503") == 503
     assert answer("/payments/7", "418") == answer("/refunds", "503") == 403
     assert answer("/payments/7", "503", "forged") == 404  # the app's own
+    assert (answer("/payments/7", "passthrough"), answer("/refunds", "passthrough")) == (404, 403)
+    assert answer("/refunds", "418", run("token", env=keyed).stdout.strip()) == 418
+
+
+def test_rules_are_switched_and_taken_back_by_the_lines_that_it_shows(on: Path) -> None:
+    key = "a secret of the README's test"
+    env = environ(MOCKWARE_KEY=key, MOCKWARE_CONTROL="/__mockware__")
+    with serving("--rules", "mocks.toml", cwd=on, env=env, command="serve") as (_, address):
+        lines = SWITCHING.replace("localhost:8000", address).replace("curl ", "curl -sS -f -w '\\n' ")
+        done = subprocess.run(
+            ["bash", "-ec", lines],
+            env=env, capture_output=True, text=True, timeout=PATIENCE_S, check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    listed, switched, put, deleted, reset = map(json.loads, done.stdout.splitlines())
+    assert len(listed["rules"]) == 7
+    assert (switched["name"], switched["on"]) == ("payments-down", False)
+    assert (put["name"], put["on"]) == ("no-refunds", True)
+    assert deleted["rules"] == []
+    assert [(rule["name"], rule["on"]) for rule in reset["rules"]] == [("payments-down", True)]
 
 
 PROXY_LINE, SERVE_LINE = HOSTING.strip().splitlines()

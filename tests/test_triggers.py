@@ -159,7 +159,7 @@ NOT_OF_THE_GRAMMAR = [
 def test_anything_else_is_refused_with_the_value_quoted_and_the_grammar(value: str) -> None:
     detail = refusal({STATUS: value})
     assert detail.startswith(f"X-Mock-Status: {ascii(value)[:60]}")
-    assert detail.endswith(GRAMMAR)
+    assert detail.lower().endswith(GRAMMAR.lower())
 
 
 @pytest.mark.parametrize(
@@ -344,7 +344,13 @@ def test_a_refusal_names_the_field_that_is_wrong(headers: dict[str, str], field:
 def test_a_delay_that_is_none_or_too_long_is_refused(value: str) -> None:
     detail = refusal({DELAY: value})
     assert detail.startswith("X-Mock-Delay: ")
-    assert "`250ms`, `2s`, `1m` or `24h`" in detail or "at most 30s" in detail
+    hint = f"write `{value}s` or `{value}ms`" if value.isdigit() else "`250ms`, `2s`, `1m` or `24h`"
+    assert hint in detail or "at most 30s" in detail
+
+
+def test_who_misspells_passthrough_is_told() -> None:
+    detail = refusal({STATUS: "passtrough:0.5,503"})
+    assert ": did you mean `passthrough`? Expected a status from 200 to 599 or `passthrough`, or" in detail
 
 
 def test_a_repeated_field_counts_as_one_list() -> None:
@@ -400,7 +406,9 @@ def test_outside_of_its_paths_a_trigger_is_as_if_absent(headers: dict[str, str])
 
 def test_the_longest_delay_can_be_made_shorter() -> None:
     assert read({DELAY: "2s"}, max_delay_s=2.0) == Trigger(delay_s=2.0)
-    assert refusal({DELAY: "2.001s"}, max_delay_s=2.0).endswith("a delay is at most 2s")
+    assert refusal({DELAY: "2.001s"}, max_delay_s=2.0).endswith(
+        "the rules file allows triggers delays of at most 2s"
+    )
 
 
 def test_renamed_fields_are_heeded_and_the_usual_ones_are_not() -> None:

@@ -58,6 +58,11 @@ def checked(parse: Callable[[Any], object]) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _check_status(code: int) -> None:
+    if not 200 <= code <= 599:
+        raise ValueError("expected a status from 200 to 599")
+
+
 def absent() -> Any:
     return MISSING
 
@@ -200,7 +205,7 @@ def content_of(file: str | Path) -> Content:
 # after those of the other.
 key = partial(Field, kw_only=True)
 
-StatusCode = Annotated[StrictInt, Field(ge=200, le=599)]
+StatusCode = Annotated[StrictInt, checked(_check_status), WithJsonSchema(schemas.STATUS)]
 Times = Annotated[StrictInt, Field(ge=1, le=MAX_TIMES)]
 _HeaderValue = Annotated[Any, AfterValidator(check_header_values)]
 _compiled = AfterValidator(_compiles)

@@ -34,7 +34,7 @@ def status(arguments: Sequence[str], out: Terminal, err: Terminal) -> int:
     parser.add_argument(
         "status", nargs="*", metavar="CODE", help="a code or a phrase; all are listed without"
     )
-    _add_framework(parser, required=False)
+    _add_framework(parser)
     options = parser.parse(arguments)
     _check_framework(options, parser)
     asked = " ".join(options.status)
@@ -86,9 +86,11 @@ def snippet(arguments: Sequence[str], out: Terminal, err: Terminal) -> int:
         metavar="FILE",
         help="rules file; comes after those of MOCKWARE_FILE; may be repeated",
     )
-    _add_framework(parser, required=True)
+    _add_framework(parser)
     add_import(parser)
     options = parser.parse(arguments)
+    if options.framework is None:
+        parser.error(f"say in which framework by --framework{did_you_mean('', (*FRAMEWORKS, ALL))}")
     _check_framework(options, parser)
     import_modules(options.imports, parser)
     from .config import load
@@ -111,10 +113,8 @@ def _frameworks() -> str:
     )
 
 
-def _add_framework(parser: Parser, *, required: bool) -> None:
-    parser.add_argument(
-        "--framework", required=required, metavar="NAME", help="print the code in this framework, or in all"
-    )
+def _add_framework(parser: Parser) -> None:
+    parser.add_argument("--framework", metavar="NAME", help="print the code in this framework, or in all")
     parser.add_argument(
         "--format", metavar="text|json", help="the code as text (the default), or its files as JSON"
     )

@@ -23,6 +23,12 @@ from .settings import CorsTable, TriggerTable, cors_of, triggers_of
 from .task_table import TaskTable, Webhook
 from .webhooks import parse_secret
 
+# What other programs call `on` and `off`.
+_SWITCHES = {
+    **dict.fromkeys(("true", "1", "yes", "y", "enabled", "all"), "on"),
+    **dict.fromkeys(("false", "0", "no", "n", "disabled", "none", "of"), "off"),
+}
+
 RulesArgument = str | PathLike[str] | Sequence[str | PathLike[str] | Rule] | None
 
 
@@ -202,10 +208,13 @@ def _named(found: Iterable[tuple[str, Rule]], problems: list[Problem]) -> list[E
 def _selected(entries: list[Entry], words: Sequence[str], problems: list[Problem]) -> list[Entry]:
     """The same entries, on only if one of `words` is their name or one of their tags."""
     known = {word for entry in entries for word in (entry.name, *entry.rule.tags)}
+    # In a list, neither could stand.
+    meant = [_SWITCHES[word] for word in map(str.lower, words) if len(words) == 1 and word in _SWITCHES]
     problems += [
         Problem(
             "MOCKWARE",
-            f"no rule has this name or tag{did_you_mean(word, sorted(known))}; `on` turns all on, `off` none",
+            f"no rule has this name or tag{did_you_mean(word, sorted(known), meant)}; "
+            "`on` turns all on, `off` none",
             value=quoted(word),
         )
         for word in words

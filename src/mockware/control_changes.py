@@ -28,7 +28,7 @@ from .control_views import Desk, Views
 from .exceptions import ConfigError, Problem, did_you_mean, quoted
 from .logs import logger
 from .messages import Request, Response
-from .rules import Rule
+from .rules import RULE_KEYS, Rule
 from .rules_files import read_rule
 from .task_table import TaskTable, Webhook
 
@@ -44,7 +44,7 @@ class Switchboard:
 
     def validate(self, request: Request) -> Response:
         """What would be said of a rule if it were added."""
-        given = table_of(request, ("rule",))
+        given = table_of(request, ("rule",), RULE_KEYS)
         if not isinstance(given.get("rule"), dict):
             self._valid(given.get("rule"))
         problems: Sequence[Problem] = ()
@@ -147,6 +147,10 @@ class Switchboard:
         if not changed:
             self._views.entry(name)
         words = {key: found for key in ("by", "why") if (found := value_of(request, key)) is not None}
+        # RFC 9110 section 9.3.5: "content received in a DELETE request has no generally defined semantics".
+        if absent := [key for key in ("by", "why") if key not in words]:
+            hint = "required in the query, as in `?by=ada&why=done`, but absent; a DELETE's body is not read"
+            raise ConfigError(Problem("request", hint, key=key) for key in absent)
         terms = read_terms(words, ("by", "why"))
         if not changed:
             hint = "this rule is as its file declares it, and there is nothing to take back"
@@ -188,7 +192,7 @@ class Switchboard:
     def _terms(self, request: Request, what: str) -> tuple[dict[str, Any], Terms]:
         """What is wanted, and on which terms; what is wrong with either is said together."""
         allowed = (what, *_CHANGE_KEYS)
-        given = table_of(request, allowed)
+        given = table_of(request, allowed, RULE_KEYS if what == "rule" else ())
         try:
             return given, read_terms(given, allowed)
         except ConfigError as error:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from .attempts import Attempts
 from .messages import Request
 from .origins import origin_of
+from .tokens import TokenKey
 
 
 class RefusedError(Exception):
@@ -32,6 +33,7 @@ class Guard:
     def __init__(self, key: str, *, clock: Callable[[], float]) -> None:
         # Of one length, so that not even that can be told from the time.
         self._key = _digest(key.encode())
+        self._tokens = TokenKey(key)
         self._attempts = Attempts(clock=clock)
 
     def check(self, request: Request, *, trusts_forwarded: bool = False) -> None:
@@ -46,6 +48,8 @@ class Guard:
         found = _bytes_of(presented.strip(" "))
         if not hmac.compare_digest(_digest(found), self._key):
             self._attempts.note_wrong(request, found, trusts_forwarded=trusts_forwarded)
+            if self._tokens.read(presented.strip(" ")) is not None:
+                raise RefusedError(401, "a token opens nothing here; send the value of MOCKWARE_KEY itself")
             raise RefusedError(401, "this is not the value of MOCKWARE_KEY")
         self._check_origin(request, trusts_forwarded=trusts_forwarded)
 

@@ -7,7 +7,7 @@ which the API answers with problem details.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,11 +32,13 @@ class BadRequestError(Exception):
         self.status = status
 
 
-def table_of(request: Request, allowed: Sequence[str]) -> dict[str, Any]:
-    """The JSON table that was sent."""
+def table_of(request: Request, allowed: Sequence[str], inner: Collection[str] = ()) -> dict[str, Any]:
+    """The JSON table that was sent. What is `inner` belongs to the table at its first key."""
     media_type = (request.header("content-type") or "").partition(";")[0].strip().lower()
     if media_type != "application/json":
-        raise BadRequestError("send `Content-Type: application/json`", 415)
+        raise BadRequestError(
+            f"send a table of JSON with {', '.join(allowed)}, and `Content-Type: application/json`", 415
+        )
     if request.body is None or len(request.body) > MAX_BODY_BYTES:
         raise BadRequestError(f"at most {MAX_BODY_BYTES} bytes", 413)
     try:
@@ -47,7 +49,13 @@ def table_of(request: Request, allowed: Sequence[str]) -> dict[str, Any]:
         raise ConfigError([Problem("request", f"expected a table with {', '.join(allowed)}")])
     if unknown := [key for key in given if key not in allowed]:
         raise ConfigError(
-            Problem("request", f"no such key{did_you_mean(key, allowed)}", key=key[:64])
+            Problem(
+                "request",
+                f"no such key here; put it into `{allowed[0]}`"
+                if key in inner
+                else f"no such key{did_you_mean(key, allowed)}",
+                key=key[:64],
+            )
             for key in unknown[:20]
         )
     return given

@@ -20,6 +20,8 @@ MAX_SIGMA = 5.0
 _LEAST = 2.0**-53  # half a step of the die
 
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h)")
+_NUMBER = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
+_DAYS = re.compile(r"([0-9]{1,6})d")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 DURATION_HINT = "a duration is a number and a unit: `250ms`, `2s`, `1m` or `24h`"
@@ -27,9 +29,12 @@ DURATION_HINT = "a duration is a number and a unit: `250ms`, `2s`, `1m` or `24h`
 
 def parse_duration(text: object) -> float:
     """The seconds that `text` stands for. Raises ValueError, with the reason, for anything else."""
-    if isinstance(text, (int, float)) and not isinstance(text, bool):
+    is_number = isinstance(text, (int, float)) and not isinstance(text, bool)
+    if is_number or (isinstance(text, str) and _NUMBER.fullmatch(text)):
         raise ValueError(f"a bare number has no unit; write `{text}s` or `{text}ms`")
     found = _DURATION.fullmatch(text) if isinstance(text, str) else None
+    if found is None and isinstance(text, str) and (days := _DAYS.fullmatch(text)):
+        raise ValueError(f"`d` is no unit here; write `{24 * int(days[1])}h`")
     if found is None:
         raise ValueError(DURATION_HINT)
     return float(found[1]) * _SECONDS[found[2]]

@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
 from reprlib import Repr
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from datetime import date, time
 
 # Long enough to recognise a value by, short enough for one line of a terminal or a log.
 MAX_QUOTED_CHARS = 64
@@ -23,7 +26,24 @@ MAX_COMPARED_CHARS = 64
 
 
 class _Short(Repr):
-    """Never writes out the whole of a large value, and leaves a table's keys in their order."""
+    """Never writes out the whole of a large value, and leaves a table's keys in their order.
+
+    What TOML, YAML and JSON write otherwise than Python, it writes as they do.
+    """
+
+    def repr_bool(self, x: bool, level: int) -> str:
+        return "true" if x else "false"
+
+    def repr_NoneType(self, x: None, level: int) -> str:  # noqa: N802 - Repr finds it by this name
+        return "null"
+
+    def repr_date(self, x: date, level: int) -> str:
+        return x.isoformat()
+
+    repr_datetime = repr_date
+
+    def repr_time(self, x: time, level: int) -> str:
+        return x.isoformat()
 
     def repr_dict(self, x: dict[object, object], level: int) -> str:
         if level <= 0:
@@ -105,20 +125,25 @@ def _one_line(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The known word that is written much like `word`; nothing where none is."""
+    from difflib import get_close_matches
+
+    # A word longer than any key or name has no near one, and comparing takes quadratic time.
+    if len(word) > MAX_COMPARED_CHARS:
+        return ""
+    # By difflib's own measure, others are too unlike whatever letters they have.
+    alike = (name for name in known if 2 * min(len(name), len(word)) >= 0.6 * (len(name) + len(word)))
+    by_letters = {name.lower(): name for name in islice(alike, MAX_COMPARED)}
+    return by_letters[found[0]] if (found := get_close_matches(word.lower(), by_letters, n=1)) else ""
+
+
 def did_you_mean(word: str, known: Collection[str], meant: Sequence[str] = ()) -> str:
     """The end of a message about a wrong `word`: the nearest known one, and those that are allowed.
 
     What is `meant` is nearer than what has the same letters.
     """
-    from difflib import get_close_matches
-
-    # A word longer than any key or name has no near one, and comparing takes quadratic time.
-    near = "` or `".join(meant)
-    if not near and len(word) <= MAX_COMPARED_CHARS:
-        # By difflib's own measure, others are too unlike whatever letters they have.
-        alike = (name for name in known if 2 * min(len(name), len(word)) >= 0.6 * (len(name) + len(word)))
-        by_letters = {name.lower(): name for name in islice(alike, MAX_COMPARED)}
-        near = by_letters[found[0]] if (found := get_close_matches(word.lower(), by_letters, n=1)) else ""
+    near = "` or `".join(meant) or nearest(word, known)
     shown = ", ".join(_one_line(name) for name in islice(known, MAX_LISTED))
     more = f" and {len(known) - MAX_LISTED} more" if len(known) > MAX_LISTED else ""
     return (

@@ -127,7 +127,7 @@ class Installation:
         line = f"{line}; control at {self.environment.control}/"
         if len(self.environment.key) >= MIN_KEY_CHARS:
             return line
-        # The trigger fields tell a right key from a wrong one, however often they are asked.
+        # Ten tries a minute of an address and a worker add up, where somebody has many of both.
         return f"{line}; MOCKWARE_KEY has fewer than {MIN_KEY_CHARS} characters, and can be guessed"
 
     def announce(self) -> None:

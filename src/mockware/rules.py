@@ -410,6 +410,15 @@ def advice(place: tuple[int | str, ...], key: str) -> str:
         return (
             "the variable `MOCKWARE` names the rules that are on; put `#` before the lines of one that is not"
         )
+    if place == ("task",) and key in REPLY_KEYS and key not in _MANNERS:
+        return "what a task gives is its `result`"
+    # In TOML, a key belongs to the last heading before it, however its line is indented.
+    for depth in reversed(range(len(place))):
+        if key in known_keys(place[:depth]):
+            owner = f"`{'.'.join(map(str, place[:depth]))}`" if depth else "the rule"
+            table = ".".join(("rules", *map(str, place[: depth + 1])))
+            heading = f"[[{table}]]" if isinstance(place[-1], int) else f"[{table}]"
+            return f"it belongs to {owner}; in TOML, write it above `{heading}`"
     return ""
 
 

@@ -48,6 +48,8 @@ class RulesFile:
 
 _RULES_FILE = TypeAdapter(RulesFile)
 _FILE_KEYS = tuple(field.name for field in fields(RulesFile))
+# The others are tables, whose own headings keep them out of any other.
+_HEAD_KEYS = ("never", "trust_forwarded", "server_timing")
 _TRIGGER_KEYS, _CORS_KEYS, _WEBHOOKS_KEYS, _JOURNAL_KEYS = (
     tuple(field.name for field in fields(table))
     for table in (TriggerTable, CorsTable, WebhooksTable, JournalTable)
@@ -174,6 +176,10 @@ def _known_keys(place: tuple[int | str, ...]) -> Sequence[str]:
 
 
 def _advice(place: tuple[int | str, ...], key: str) -> str:
+    if place and key in _HEAD_KEYS:
+        return (
+            "it belongs to the head of the file; in TOML, before the first `[[rules]]` and any other heading"
+        )
     match place:
         case ("rules", int(), *within):
             return advice(tuple(within), key)

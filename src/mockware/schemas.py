@@ -144,6 +144,7 @@ EXPIRES = {
     "format": "date-time",
     "pattern": r"^[0-9][0-9W-]{6,9}.[0-9][0-9:.,]+([zZ]|[+-][0-9][0-9:.,]+)" + _END,
 }
+STATUS = {"type": "integer", "minimum": 200, "maximum": 599}
 FILE = {"type": ["string", "null"], "minLength": 1}
 
 # Referred to by its name, since it may hold itself. pydantic knows only definitions of its own making, and

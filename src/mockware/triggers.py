@@ -17,7 +17,7 @@ from urllib.parse import unquote
 
 from .attempts import Attempts
 from .durations import MAX_DELAY_S, parse_delay
-from .exceptions import quoted
+from .exceptions import nearest, quoted
 from .logs import WrongKeys
 from .messages import Request, Response
 from .replies import build_problem
@@ -203,7 +203,11 @@ class Triggers:
                 place, value = self.fields.key, ""
                 of_delay.check(request.path, self.service, clock)
                 place, value = self.fields.delay, delay
-                delay_s = parse_delay(delay.strip(" \t"), longest_s=self._max_delay_s)
+                delay_s = parse_delay(delay.strip(" \t"))
+                if delay_s > self._max_delay_s:
+                    raise ValueError(
+                        f"the rules file allows triggers delays of at most {self._max_delay_s:g}s"
+                    )
                 of_delay.check_delay(delay_s)
         except OutOfScopeError as error:
             # RFC 9110 section 15.5.4: understood, and refused. The token itself is not shown.
@@ -353,7 +357,9 @@ def parse_choices(value: str, *, behind: bool = True) -> tuple[Choice, ...]:
         if colon and not _WEIGHT.fullmatch(weight):
             raise ValueError(f"a weight is a number such as 0.25; {grammar}")
         if word != "passthrough" and not _STATUS.fullmatch(word):
-            raise ValueError(grammar)
+            known = ("passthrough",) if behind else ()
+            near = f"did you mean `{found}`? " if (found := nearest(word, known)) else ""
+            raise ValueError(near + (grammar.capitalize() if near else grammar))
         status = None if word == "passthrough" else int(word)
         choices.append(Choice(status, float(weight) if colon else 1.0))
     if not any(weight for _, weight in choices):

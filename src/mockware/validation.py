@@ -55,9 +55,9 @@ def _message(details: ErrorDetails, known_keys: KnownKeys, advice: Advice) -> st
         return "required, but absent"
     if details["type"] in _UNKNOWN:
         *outer, key = details["loc"]
-        if found := advice(tuple(outer), str(key)):
-            return f"no such key here; {found}"
         known = known_keys(tuple(outer))
+        if found := advice(tuple(outer), str(key)):
+            return f"no such key here; {found}{did_you_mean('', known)}"
         meant = [word for word in _SYNONYMS.get(str(key), ()) if word in known]
         return f"no such key{did_you_mean(str(key), known, meant)}"
     if details["type"] == "value_error":
