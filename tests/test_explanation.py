@@ -125,7 +125,7 @@ def test_the_first_match_answers_and_each_other_rule_says_why_it_does_not() -> N
         "expired on 2026-11-23 12:00:00+00:00",
         "its probability is 0",
         "never looked at: rule 7 'it' of rules= comes first",
-        "when.headers.x-a: expected {'present': True}, found nothing",
+        "when.headers.x-a: expected {'present': true}, found nothing",
     ]
     assert found.left_out == 0
 
