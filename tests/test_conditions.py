@@ -467,7 +467,7 @@ def test_scalars_and_types_are_told_apart_as_json_tells_them_apart(left: object,
         ({"a": {"b": 1}}, {"a": {}}, "when.json.a.b", "nothing"),
         ({"a": [1, {"b": 2}]}, {"a": [1, {"b": 3}]}, "when.json.a[1].b", "3"),
         ([1, 2], [1], "when.json", "[1]"),
-        ({"a": 1}, None, "when.json", "None"),
+        ({"a": 1}, None, "when.json", "null"),
     ],
 )
 def test_the_first_place_where_a_body_differs_is_named(

@@ -240,6 +240,14 @@ def test_the_page_shows_nothing_until_the_key_is_entered(page: Page, site: Site)
     expect(page.get_by_text("This page speaks for one worker only.")).to_be_visible()
 
 
+def test_rules_elsewhere_in_the_process_are_told_of(page: Page, one_site: Site) -> None:
+    told = one_site.client.get(f"{PREFIX}/api/rules").json()
+    told["elsewhere"] = ["1 rule from rules="]
+    page.route("**/api/rules", lambda route: route.fulfill(json=told))
+    log_in(page, one_site)
+    expect(page.get_by_text("This process has 1 rule from rules= elsewhere")).to_be_visible()
+
+
 def test_the_prefix_alone_leads_to_the_page(page: Page, site: Site) -> None:
     page.goto(site.control.removesuffix("/"))
     assert page.url == site.control

@@ -91,6 +91,13 @@ def test_the_first_screen_has_the_code_in_five_lines() -> None:
     assert max(README.index(block) for block in (CONSOLE, FIRST_APP)) < 1000
 
 
+def test_every_section_is_in_the_contents_after_the_first_screen() -> None:
+    contents = README[: README.index("\n## ")]
+    titles = re.findall("^## (.*)$", README, re.MULTILINE)
+    anchors = [re.sub("[^a-z -]", "", title.lower()).replace(" ", "-") for title in titles]
+    assert re.findall(r"\]\(#([a-z-]+)\)", contents) == anchors
+
+
 WRAPPING = dict(enumerate(WRAPPINGS.strip().splitlines()))
 
 

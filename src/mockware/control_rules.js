@@ -198,7 +198,9 @@ const showState = (found) => {
   const alone = "This page speaks for one worker only. If there are several, what is switched here holds for the " +
     "requests that one of them answers. A store that all share (MOCKWARE_STORE, SQLite or Redis) reaches all.";
   const away = "The store does not answer: nothing can be switched, and the last known changes hold.";
-  write(at("scope"), found.scope === "process" ? alone : found.store_away ? away : "");
+  const speaksFor = found.scope === "process" ? alone : found.store_away ? away : "";
+  const others = found.elsewhere.map((rules) => `This process has ${rules} elsewhere, and they may answer in the app.`);
+  write(at("scope"), [speaksFor, ...others].filter(Boolean).join(" "));
   const problems = (found.problems ?? []).map(problemText);
   const box = at("broken");
   if (box.dataset.shown === problems.join("\n")) return;
