@@ -1162,7 +1162,7 @@ def test_a_child_of_a_fork_waits_for_no_lock_that_was_held(control: Control) -> 
     control.status("/a")
     installation = control.app._installation
     # As by other threads, which are not in the child.
-    for owner in (installation, installation.journal, control.app._api._guard):
+    for owner in (installation, installation.journal):
         owner._lock.acquire()
     installation.fall_asleep()  # as `lookout` has it do there
     found: list[int] = []
