@@ -26,14 +26,22 @@ def main(arguments: list[str]) -> int:
         code = subprocess.run([*pytest, *_SIDE_BY_SIDE, *arguments], check=False).returncode
         if code != _TESTS_FAILED:
             return code
-        failed = sorted(json.loads((Path(cache) / "v/cache/lastfailed").read_bytes()))
+        failed = failures(cache)
         # A file that cannot be imported is in there as well, by its name alone.
         if len(failed) > MOST_AGAIN or not all("::" in name for name in failed):
             return code
         code = subprocess.run([*pytest, "--last-failed", *arguments], check=False).returncode
-        verdict = "failed twice" if code else "FAILED BESIDE OTHERS AND PASSED ALONE"
-        sys.stdout.write("".join(f"{verdict}: {name}\n" for name in failed))
+        twice = failures(cache)
+        for name in failed:
+            verdict = "failed twice" if name in twice else "FAILED BESIDE OTHERS AND PASSED ALONE"
+            sys.stdout.write(f"{verdict}: {name}\n")
         return code
+
+
+def failures(cache: str) -> list[str]:
+    """What failed when it was last run."""
+    file = Path(cache) / "v/cache/lastfailed"
+    return sorted(json.loads(file.read_bytes())) if file.exists() else []
 
 
 if __name__ == "__main__":
