@@ -36,7 +36,7 @@ class Load(NamedTuple):
     slow: bool
 
     def rounds(self, wanted: int) -> int:
-        return max(5, wanted // 8) if self.slow else wanted
+        return min(wanted, max(5, wanted // 8)) if self.slow else wanted
 
 
 @contextlib.contextmanager
