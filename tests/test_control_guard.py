@@ -1,6 +1,7 @@
 """The guard before the control API: whose key is right, and how often anybody may be wrong."""
 
 import hmac
+import threading
 
 import pytest
 
@@ -178,3 +179,17 @@ def test_keys_are_compared_in_constant_time_and_as_digests(
     ((one, other),) = compared
     assert len(one) == len(other) == 64
     assert "a key of this test" not in repr(vars(guard))
+
+
+def test_guesses_that_come_at_one_moment_are_counted_all_the_same() -> None:
+    guard = Guard("k", clock=Clock())
+    assert status_of(guard, From("a", "first")) == 401  # which begins the minute
+    threads = [
+        threading.Thread(target=status_of, args=(guard, From("a", f"x{i}"))) for i in range(MAX_WRONG - 1)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(guard._attempts._wrong["a"][1]) == MAX_WRONG
+    assert status_of(guard, From("a", "k")) == 429

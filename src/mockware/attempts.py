@@ -4,8 +4,8 @@ Law: of a wrong key a digest is kept for a minute, which only this process can m
 has presented too many different ones is not answered by the next, right or wrong: else whoever guesses would
 learn which it is, and could go on.
 
-There is no lock: each step is one of the dictionary's own. Of two that come at one moment one may go
-uncounted.
+There is no lock: each step is one of the dictionary's own. Of those that open a minute at one moment, one is
+counted.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from ipaddress import IPv6Address, ip_address
+from math import inf
 
 from .messages import Request
 from .origins import nearest_client
@@ -61,11 +63,13 @@ class Attempts:
         digest = hashlib.blake2b(presented, key=self._salt, digest_size=16).digest()
         now = self._clock()
         for address in _limits(request, trusts_forwarded=trusts_forwarded):
-            began, known = self._wrong.pop(address, (now, set[bytes]()))
+            began, known = self._wrong.get(address, (-inf, set[bytes]()))
             if now >= began + WINDOW_S:
-                began, known = now, set()
+                began, known = self._wrong[address] = now, set()
+            # Added to in its place: to take it out meanwhile would let another begin anew.
             known.add(digest)
-            self._wrong[address] = began, known
+            with suppress(KeyError):  # forgotten by another at this moment
+                self._wrong.move_to_end(address)
         while len(self._wrong) > MAX_ADDRESSES:
             self._wrong.popitem(last=False)
 
